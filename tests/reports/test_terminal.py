@@ -1,0 +1,83 @@
+"""The result table says what it shows, is aligned, and fits 100 columns."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from visor_reports.terminal import result_table
+
+from tests.analysis.examples import mme, mmstar, plain, scored
+from tests.records.examples import run
+from visor_eval.analysis.scores import SCORING
+from visor_eval.records import Run
+
+HARD = ("chartqa", "ocrbench", "infovqa_val", "docvqa_val")
+
+
+def example(model: str = "visor", *, suite: str = "mini", tasks: tuple[str, ...] = tuple(SCORING)) -> Run:
+    rng = np.random.default_rng(len(model))
+    samples = []
+    for task in tasks:
+        group = "hard" if task in HARD else "easy"
+        name = f"{task}_mini" if suite == "mini" else task
+        full = None if model == "dense" else ((1, 4, 7, 16) if group == "hard" else (1, 4))
+        if task in ("mme", "mmstar"):
+            metrics = mme(1) if task == "mme" else mmstar(1)
+            samples += [scored(name, m, n, group=group, full=full) for n, m in enumerate(metrics)]
+        else:
+            values = rng.integers(0, 2, 40).astype(float).tolist()
+            samples += plain(name, values, SCORING[task].metrics[0], group=group, full=full, vision=2000)
+    names = tuple(dict.fromkeys(sample.task for sample in samples))
+    record = replace(run(), model=model, suite=suite, tasks=names, chance=dict.fromkeys(names, 25.0), status="finished")
+    return Run(run=record, samples=tuple(samples))
+
+
+def test_one_model() -> None:
+    text = result_table([example()])
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert "mini suite: synthetic, not comparable with the paper's numbers" in lines[0]
+    for task in SCORING:
+        assert sum(line.startswith(f"{task} ") for line in lines) >= 1
+    for group in ("mean easy", "mean hard", "all tasks"):
+        assert sum(line.startswith(group) for line in lines) == 1
+    assert "12.00x" in next(line for line in lines if line.startswith("gqa"))
+    assert "6.00x" in next(line for line in lines if line.startswith("chartqa"))
+    assert "mme cognition, not in the score" in text
+    table = [line for line in lines if line.startswith(("task ", "gqa", "mean", "---"))]
+    assert len({len(line) for line in table}) == 1
+
+
+def test_several_models() -> None:
+    text = result_table([example("dense"), example("visor"), example("visor+visionzip-with-a-long-name")])
+    assert max(map(len, text.splitlines())) <= 100
+    assert text.count("mean easy") == 4
+    assert "Side by side" in text
+    assert "1.00x" in text
+
+
+def test_few_tasks_and_unknown_costs() -> None:
+    one = example(tasks=("gqa",))
+    bare = Run(
+        run=replace(one.run, suite="paper", chance={}),
+        samples=tuple(replace(sample, cost=None) for sample in one.samples),
+    )
+    text = result_table([bare])
+    assert "paper suite" in text
+    assert "not comparable" not in text
+    row = next(line for line in text.splitlines() if line.startswith("gqa"))
+    assert row.split()[-1] == "-"
+    assert "all tasks" not in text
+
+
+def test_suites_never_share_a_table() -> None:
+    with pytest.raises(ValueError, match="different suites \\(mini, paper\\) never share a table"):
+        result_table([example(tasks=("gqa",)), example(tasks=("gqa",), suite="paper")])
+    with pytest.raises(ValueError, match="no runs"):
+        result_table([])
+
+
+def test_a_model_without_some_tasks() -> None:
+    text = result_table([example("dense"), example("visor", tasks=("gqa", "chartqa"))])
+    side = text.split("Side by side")[1]
+    assert next(line for line in side.splitlines() if line.startswith("pope")).split()[-1] == "-"

@@ -1,0 +1,186 @@
+"""The mini suite's stream: deterministic, disjoint, balanced, legible."""
+
+from collections import Counter
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from visor_tasks.mini import EASY, HARD, TASKS, Item, stream_item
+from visor_tasks.mini.glyphs import CELL, glyph_mask, halves, pair_mask
+from visor_tasks.mini.palette import COLOR_NAMES, SHAPES, VEHICLES
+from visor_tasks.mini.splits import SPLITS, pair_home, value_home
+from visor_tasks.mini.wording import FIELDS, GOODS, POINTERS, SIGNS, TOTAL
+
+COUNT = 300
+LEXICON = (*FIELDS, *GOODS, *SIGNS, *POINTERS, TOTAL)
+
+
+@pytest.fixture(scope="module")
+def items() -> dict[tuple[str, str], list[Item]]:
+    """{(split, task): items}, one stream each with the same seed."""
+    return {
+        (split, task): [stream_item(split, task, 0, index) for index in range(COUNT)]
+        for split in SPLITS
+        for task in TASKS
+    }
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_same_arguments_same_item(task: str) -> None:
+    first, again = stream_item("train", task, 5, 17), stream_item("train", task, 5, 17)
+    assert first.scene_hash == again.scene_hash
+    assert first.questions == again.questions
+    assert np.array_equal(first.image, again.image)
+    assert stream_item("train", task, 6, 17).scene_hash != first.scene_hash
+    assert stream_item("train", task, 5, 17, questions=1).scene_hash == first.scene_hash
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(LookupError, match="gqa"):
+        stream_item("train", "gqq", 0, 0)
+    with pytest.raises(LookupError, match="dev"):
+        stream_item("val", "gqa", 0, 0)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_splits_share_no_scene_and_no_image(items: dict, task: str) -> None:
+    for first, second in combinations(SPLITS, 2):
+        a, b = items[first, task], items[second, task]
+        assert not {item.scene_hash for item in a} & {item.scene_hash for item in b}
+        assert not {item.image.tobytes() for item in a} & {item.image.tobytes() for item in b}
+
+
+def shown_homes(item: Item, task: str) -> set[str]:
+    """Splits that the combinations drawn in the cells are reserved for."""
+    kinds = VEHICLES if task == "realworldqa" else SHAPES
+    homes = set()
+    for words in item.cells.values():
+        if len(words) == 2 and words[0] in COLOR_NAMES and words[1] in kinds and "light" not in words:
+            homes.add(pair_home(words[0], kinds.index(words[1])))
+        if len(words) == 2 and words[0] in SIGNS and words[1] in COLOR_NAMES:
+            homes.add(pair_home(words[1], SIGNS.index(words[0])))
+    return homes - {None}
+
+
+@pytest.mark.parametrize("task", ["realworldqa", "gqa", "mmstar", "pope", "ai2d", "scienceqa_img"])
+def test_every_held_out_scene_shows_its_own_combination_and_training_none(items: dict, task: str) -> None:
+    for split in SPLITS:
+        expected = set() if split == "train" else {split}
+        for item in items[split, task]:
+            assert shown_homes(item, task) == expected
+
+
+def value_answers(item: Item) -> set[str]:
+    """Answers that are printed values (no vocabulary word, no option letter)."""
+    return {
+        question.answers[0]
+        for question in item.questions
+        if len(question.answers[0]) > 1 and not question.answers[0].islower()
+    }
+
+
+@pytest.mark.parametrize("task", ["chartqa", "infovqa_val", "docvqa_val", "textvqa_val"])
+def test_value_patterns_are_held_out(items: dict, task: str) -> None:
+    for split in SPLITS:
+        homes = Counter(value_home(value) for item in items[split, task] for value in value_answers(item))
+        assert set(homes) <= {None, split}
+        assert (homes[split] > 0) == (split != "train")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_factor_of_the_test_split_is_seen_in_training(items: dict, task: str) -> None:
+    seen = {word for item in items["train", task] for words in item.cells.values() for word in words}
+    asked = {word for item in items["test", task] for words in item.cells.values() for word in words}
+    assert asked <= seen
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_shape_of_an_item(items: dict, task: str) -> None:
+    for item in items["train", task]:
+        height, width = item.image.shape[:2]
+        assert item.image.dtype == np.uint8
+        assert height % 56 == width % 56 == 0
+        assert (height, width) == (56, 56) if task in EASY else (height, width) != (56, 56)
+        assert item.questions
+        assert all(0 <= row < height // CELL and 0 <= column < width // CELL for row, column in item.cells)
+        prompts = [question.prompt for question in item.questions]
+        assert len(set(prompts)) == len(prompts)
+        assert all(question.answers[0] and question.task == task for question in item.questions)
+
+
+def test_yes_and_no_are_equally_likely(items: dict) -> None:
+    for task in ("gqa", "pope", "mme"):
+        said = Counter(question.answers[0].lower() for item in items["test", task] for question in item.questions)
+        assert 0.45 < said["yes"] / (said["yes"] + said["no"]) < 0.55
+
+
+@pytest.mark.parametrize("task", ["ai2d", "mmstar", "scienceqa_img"])
+def test_every_option_place_is_equally_likely(items: dict, task: str) -> None:
+    asked = [question for item in items["test", task] for question in item.questions]
+    for size in {len(question.meta["options"]) for question in asked}:
+        said = Counter(question.answers[0] for question in asked if len(question.meta["options"]) == size)
+        total = sum(said.values())
+        if total > 200:
+            assert max(said.values()) < 1.3 * total / size
+
+
+def test_options_differ_and_hold_the_answer(items: dict) -> None:
+    for task in ("ai2d", "mmstar", "scienceqa_img", "realworldqa"):
+        for item in items["test", task]:
+            for question in item.questions:
+                options = question.meta["options"]
+                assert len(set(options)) == len(options)
+                assert not options or "ABCD".index(question.answers[0]) < len(options)
+
+
+def test_the_same_prompt_about_one_scene_always_has_the_same_answer() -> None:
+    for task in TASKS:
+        for index in range(40):
+            answers: dict[str, set[str]] = {}
+            for count in (1, 3, 6, 12):
+                for question in stream_item("dev", task, 1, index, count).questions:
+                    answers.setdefault(question.prompt, set()).add(question.answers[0])
+            assert all(len(found) == 1 for found in answers.values())
+
+
+@pytest.mark.parametrize("task", HARD)
+def test_hard_tasks_have_many_answers_and_few_two_hop_questions(items: dict, task: str) -> None:
+    asked = [question for item in items["test", task] for question in item.questions]
+    assert len({question.answers[0] for question in asked}) >= 50
+    if task != "ocrbench":
+        share = sum(question.template.endswith("_2hop") for question in asked) / len(asked)
+        assert 0.05 < share < 0.2
+
+
+def foreground(item: Item, row: int, column: int) -> np.ndarray:
+    """The cell's ink without its last pixel row (rules run there): bool [7, 8]."""
+    cell = item.image[row * CELL : row * CELL + 7, column * CELL : (column + 1) * CELL].astype(int)
+    return np.abs(cell - cell[0, 0]).sum(-1) > 60  # no glyph touches its cell's top left pixel
+
+
+def test_cells_show_what_they_say(items: dict) -> None:
+    checked = Counter()
+    for task in ("docvqa_val", "infovqa_val", "textvqa_val"):
+        for item in items["train", task][:60]:
+            for (row, column), words in item.cells.items():
+                ink = foreground(item, row, column)
+                if len(words[0]) == 1:
+                    assert np.array_equal(ink[:, 1:], glyph_mask(words[0])[:7, 1:])
+                    checked["glyph"] += 1
+                elif words[0] in LEXICON:
+                    masks = [pair_mask(pair)[:7] for pair in halves(words[0])]
+                    cell = item.image[row * CELL : row * CELL + 7, column * CELL : (column + 1) * CELL].astype(int)
+                    ground = cell[0, 0]  # the small font leaves the first row free
+                    assert any(np.array_equal(np.abs(cell - ground).sum(-1) > 60, mask) for mask in masks)
+                    checked["word"] += 1
+    assert min(checked["glyph"], checked["word"]) > 500
+
+
+def test_one_cell_tells_the_word_and_the_glyph() -> None:
+    pairs = [pair for word in LEXICON for pair in halves(word)]
+    assert len(set(pairs)) == len(pairs)
+    masks = [pair_mask(pair).tobytes() for pair in pairs]
+    assert len(set(masks)) == len(masks)
+    glyphs = [glyph_mask(char) for char in "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ+-="]
+    assert min(int((a != b).sum()) for a, b in combinations(glyphs, 2)) >= 2

@@ -1,0 +1,124 @@
+"""Vision tokens of one image, between the vision tower and the decoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Need = Literal["scores", "keys", "first_scores"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisionTokens:
+    """Tokens of one image on complete tile grids; tile 0 is the thumbnail, the others follow row by row.
+
+    The captured tensors belong to the tower's last used block (its output feeds the projector) and are there only if a
+    reducer asked for them.
+    """
+
+    features: Tensor  # [tiles, tile_rows * tile_cols, dim]
+    tile_shape: tuple[int, int]  # tokens per tile: rows, columns
+    grid: tuple[int, int] | None  # tiles of the canvas: rows, columns; None: a single tile without a canvas
+    image_size: tuple[int, int]  # height, width of the original image in pixels
+    scores: Tensor | None = None  # attention each token receives: mean over heads and queries, float32 [tiles, tokens]
+    keys: Tensor | None = None  # mean over heads of k_proj's output, unscaled, float32 [tiles, tokens, head_dim]
+    first_scores: Tensor | None = None  # as scores, of block 0, thumbnail only [tokens]
+
+    @property
+    def num_tiles(self) -> int:
+        """Tiles, the thumbnail included."""
+        return self.features.shape[0]
+
+    @property
+    def num_patches(self) -> int:
+        """Tokens per tile."""
+        return self.features.shape[1]
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of all tiles."""
+        return self.num_tiles * self.num_patches
+
+    def with_features(self, features: Tensor) -> VisionTokens:
+        """The same tokens with other features [tiles * tokens, dim] (the projector's)."""
+        return replace(self, features=features.unflatten(0, (self.num_tiles, self.num_patches)))
+
+    def on_grid(self, features: Tensor, tile_shape: tuple[int, int]) -> VisionTokens:
+        """The same image with features [tiles, rows * cols, dim] on another grid per tile.
+
+        What was captured belongs to the old grid and is dropped if the grid changes.
+        """
+        if tile_shape == self.tile_shape:
+            return replace(self, features=features)
+        return replace(self, features=features, tile_shape=tile_shape, scores=None, keys=None, first_scores=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReducedTokens:
+    """Some tokens of one image, packed: methods may keep a different number per tile."""
+
+    features: Tensor  # [kept, dim]
+    tile: Tensor  # tile of each token [kept]
+    position: Tensor  # its place on the tile's grid (a merged token: that of its target) [kept]
+    merged: Tensor  # True for tokens made of several: they stand behind the kept ones [kept]
+    source: VisionTokens  # where they come from: grids and sizes
+
+    @classmethod
+    def select(cls, source: VisionTokens, keep: Tensor) -> ReducedTokens:
+        """Tokens where ``keep`` [tiles, tokens] is True, unchanged."""
+        tile, position = keep.nonzero(as_tuple=True)
+        return cls(
+            features=source.features[tile, position],
+            tile=tile,
+            position=position,
+            merged=tile.new_zeros(len(tile), dtype=bool),
+            source=source,
+        )
+
+    @classmethod
+    def pack(cls, source: VisionTokens, features: Tensor, position: Tensor, merged: Tensor) -> ReducedTokens:
+        """The same number per tile: features [tiles, kept, dim], position [tiles, kept], merged [kept]."""
+        tiles, kept = position.shape
+        tile = position.new_tensor(range(tiles)).repeat_interleave(kept)
+        return cls(
+            features=features.flatten(0, 1),
+            tile=tile,
+            position=position.flatten(),
+            merged=merged.repeat(tiles),
+            source=source,
+        )
+
+
+    @property
+    def num_tokens(self) -> int:
+        """Kept tokens."""
+        return len(self.tile)
+
+    def with_features(self, features: Tensor) -> ReducedTokens:
+        """The same tokens with other features [kept, dim] (the projector's)."""
+        return replace(self, features=features)
+
+
+AnyTokens = VisionTokens | ReducedTokens
+
+
+class Reducer(Protocol):
+    """Makes fewer (or other) vision tokens out of one image's tokens, before the decoder.
+
+    Class attributes say where it acts: ``needs`` what the tower must capture, ``after_projector`` on which side of the
+    projector it runs (default: before), and whether its result is still a complete grid is told by its type.
+    """
+
+    needs: ClassVar[frozenset[Need]]
+    after_projector: ClassVar[bool]
+
+    def reduce(self, tokens: VisionTokens) -> AnyTokens:
+        """Return the tokens that go on."""
+        ...
+
+    def flops(self, *, tiles: int, tokens: int, dim: int, key_dim: int) -> int:
+        """Matrix-product FLOPs that ``reduce`` dispatches for one image of ``tiles`` x ``tokens`` (capture not included)."""
+        ...

@@ -1,0 +1,53 @@
+"""One image, one question."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from visor_eval.errors import SetupError
+from visor_eval.harness.checkpoints import find_checkpoint
+from visor_eval.harness.registry import default_checkpoint, load_engine, parse_model
+from visor_eval.harness.settings import parse_options, resolve_device, resolve_dtype
+
+if TYPE_CHECKING:
+    from visor_eval.models.engine import Answer
+
+
+def ask(
+    image: Path,
+    question: str,
+    *,
+    model: str = "visor",
+    pretrained: str | None = None,
+    config: str | None = None,
+    device: str | None = None,
+    dtype: str = "auto",
+    max_new_tokens: int = 64,
+    model_args: str | None = None,
+) -> "Answer":
+    """Answer ``question`` about ``image``; the other arguments are those of `visor-eval run`.
+
+    Raises:
+        SetupError: the image cannot be read, or anything `load_engine` refuses.
+    """
+    parse_model(model)
+    find_checkpoint(pretrained, default=default_checkpoint(model))
+    try:
+        with Image.open(image) as opened:
+            picture = opened.convert("RGB")
+    except (OSError, SyntaxError, ValueError) as error:
+        raise SetupError(f"image {image} cannot be read ({error}): give a PNG or JPEG file") from error
+    from visor_eval.models.engine import Request
+
+    device = resolve_device(device)
+    engine = load_engine(
+        model,
+        pretrained=pretrained,
+        device=device,
+        dtype=resolve_dtype(dtype, device),
+        config=config,
+        **parse_options(model_args),
+    )
+    (answer,) = engine.answer([Request(images=(picture,), prompt=question, max_new_tokens=max_new_tokens)])
+    return answer

@@ -1,0 +1,188 @@
+"""Method names, and how each becomes an engine.
+
+A name is a built-in model (`dense`, `visor`, `visor-zero`), or an entry point of the group ``visor_eval.methods``: a
+reducer or pruner class (a *part*, with ``reduce`` or ``prune``), or a builder of an engine of its own. Parts compose
+with ``+``: ``visionzip`` is dense with VisionZip before the decoder, ``visor+visionzip`` VISOR with it.
+
+A builder is a function ``(checkpoint, *, device, dtype, config, parts, **options) -> Engine``:
+``checkpoint`` is a folder or hub id, ``config`` the value of ``--config`` or None, ``parts`` the instances to compose,
+``options`` its own keyword arguments, taken from ``--model_args``.
+"""
+
+import ast
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from visor_eval.errors import SetupError
+from visor_eval.harness.checkpoints import find_checkpoint
+
+if TYPE_CHECKING:
+    from visor_eval.models.engine import Engine
+
+ENTRY_POINTS = "visor_eval.methods"
+COMMON = ("checkpoint", "device", "dtype", "config", "parts")  # what every builder is given
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """One name that ``--model`` understands."""
+
+    name: str
+    summary: str
+    target: str  # "module:attribute"; imported when the method is used
+    checkpoint: str = "dense-tiny"  # the embedded member it runs on by default
+
+
+BUILT_IN = (
+    Method(
+        name="dense",
+        summary="The unmodified model: every layer processes every vision token.",
+        target="visor_eval.harness.builders:dense",
+    ),
+    Method(
+        name="visor",
+        summary="VISOR: few self-attention layers, cross-attention between them, a router per sample.",
+        target="visor_eval.harness.builders:visor",
+        checkpoint="visor-tiny",
+    ),
+    Method(
+        name="visor-zero",
+        summary="Training-free: a dense checkpoint under VISOR's layer plan, vision keys re-used between full layers.",
+        target="visor_eval.harness.builders:visor_zero",
+    ),
+)
+
+
+def methods() -> dict[str, Method]:
+    """Every known method by name, built-in ones first. Imports none of them."""
+    found = {method.name: method for method in BUILT_IN}
+    for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
+        found.setdefault(point.name, Method(name=point.name, summary=_first_line(point), target=point.value))
+    return found
+
+
+def parse_model(model: str) -> tuple[Method, ...]:
+    """Split ``visor+visionzip`` into its methods.
+
+    Raises:
+        SetupError: a name is unknown (the message suggests one) or given twice.
+    """
+    known = methods()
+    names = [name.strip() for name in model.split("+")]
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)} (see visor-eval list)"
+            raise SetupError(f"unknown method {name!r}: {hint}")
+    if len(set(names)) < len(names):
+        raise SetupError(f"{model!r} names a method twice")
+    return tuple(known[name] for name in names)
+
+
+def default_checkpoint(model: str) -> str:
+    """The embedded member that ``model`` runs on where the user names no checkpoint."""
+    chosen = {method.checkpoint for method in parse_model(model)} - {"dense-tiny"}
+    return chosen.pop() if len(chosen) == 1 else "dense-tiny"
+
+
+def load_engine(
+    model: str,
+    *,
+    pretrained: str | None = None,
+    device: str = "cpu",
+    dtype: str = "float32",
+    config: str | None = None,
+    **model_args: object,
+) -> "Engine":
+    """Build the engine of a method or composition.
+
+    Args:
+        model: e.g. ``visor`` or ``visor+visionzip``.
+        pretrained: embedded member, folder or hub id; None: the embedded member made for the method.
+        device: torch device.
+        dtype: ``float32``, ``bfloat16`` or ``float16``.
+        config: VISOR configuration, e.g. ``1,4`` or ``router``; None: the method's default.
+        **model_args: fields of the parts and options of the builder.
+
+    Raises:
+        SetupError: unknown method, wrong checkpoint, options that no part of the composition has.
+    """
+    checkpoint = find_checkpoint(pretrained, default=default_checkpoint(model))
+    builder, classes = _targets(model)
+    options, per_part = _deal(model, model_args, builder, classes)
+    try:
+        parts = tuple(make(**per_part[name]) for name, make in classes.items())
+    except (TypeError, ValueError) as error:
+        raise SetupError(f"--model_args: {error}") from error
+    return builder(checkpoint.source, device=device, dtype=dtype, config=config, parts=parts, **options)
+
+
+def _targets(model: str) -> tuple[Callable[..., "Engine"], dict[str, Callable[..., object]]]:
+    """The one builder of a composition (dense where none is named) and its parts' classes by name."""
+    builders: dict[str, Callable[..., Engine]] = {}
+    classes: dict[str, Callable[..., object]] = {}
+    for method in parse_model(model):
+        target = _import(method)
+        if hasattr(target, "reduce") or hasattr(target, "prune"):
+            classes[method.name] = target
+        else:
+            builders[method.name] = target  # type: ignore[assignment]
+    if len(builders) > 1:
+        raise SetupError(f"{model!r} composes {' and '.join(builders)}; only reducers and pruners compose with a model")
+    if not builders:
+        builders["dense"] = _import(BUILT_IN[0])  # type: ignore[assignment]
+    return next(iter(builders.values())), classes
+
+
+def _import(method: Method) -> Callable[..., object]:
+    module, _, attribute = method.target.partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise SetupError(f"method {method.name!r} cannot be loaded from {method.target}: {error}") from error
+
+
+def _deal(
+    model: str,
+    given: Mapping[str, object],
+    builder: Callable[..., "Engine"],
+    classes: Mapping[str, Callable[..., object]],
+) -> tuple[dict[str, object], dict[str, dict[str, object]]]:
+    """Deal out ``--model_args``: to each part its fields, the rest to the builder."""
+    takes = {name: _fields(make) for name, make in classes.items()}
+    own = [name for name in inspect.signature(builder).parameters if name not in COMMON]
+    options: dict[str, object] = {}
+    per_part: dict[str, dict[str, object]] = {name: {} for name in classes}
+    for key, value in given.items():
+        owners = [name for name, names in takes.items() if key in names]
+        if not owners and key not in own:
+            valid = sorted({*own, *(field for names in takes.values() for field in names)})
+            close = difflib.get_close_matches(key, valid, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"{model} takes: {', '.join(valid) or 'none'}"
+            raise SetupError(f"--model_args: unknown option {key!r}; {hint}")
+        for name in owners:
+            per_part[name][key] = value
+        if key in own:
+            options[key] = value
+    return options, per_part
+
+
+def _fields(make: Callable[..., object]) -> list[str]:
+    return [field.name for field in fields(make)] if is_dataclass(make) else list(inspect.signature(make).parameters)
+
+
+def _first_line(point: EntryPoint) -> str:
+    """The first line of the docstring of an entry point's module, read without importing the module."""
+    try:
+        spec = find_spec(point.module)
+        docstring = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8")))  # type: ignore
+    except (ImportError, AttributeError, TypeError, OSError, SyntaxError, ValueError):
+        return ""
+    return (docstring or "").partition("\n")[0]

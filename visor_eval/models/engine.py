@@ -1,0 +1,142 @@
+"""Requests in, answers with their true cost out: tower, reducers, sparse decoder and decode loop under one call."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from visor_eval.cost import LayerPlan, cost_record
+from visor_eval.cost.plan import Reader as ReaderKind
+from visor_eval.models.decoder import Chooser, Configuration, FixedChoice, Reader, SparseDecoder
+from visor_eval.models.generation import GREEDY, Limits, Sampling, generate, until_stop
+from visor_eval.models.reduction import UNREDUCED, Reduction
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from PIL.Image import Image
+
+    from visor_eval.cost.shapes import BackboneShape
+    from visor_eval.models.encoded import EncodedImages
+    from visor_eval.models.llava_onevision import LlavaOnevision
+    from visor_eval.models.sequence import Prompt
+    from visor_eval.records import CostRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One question about some images (or none)."""
+
+    images: tuple[Image, ...]
+    prompt: str  # the user's turn, without chat template and image placeholders
+    max_new_tokens: int = 64
+    stop: tuple[str, ...] = ()  # strings that end the answer and are cut off
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What the model said and what it cost."""
+
+    text: str
+    token_ids: tuple[int, ...]  # end token included
+    cost: CostRecord
+
+
+class Engine:
+    """A backbone with a method on it."""
+
+    def __init__(
+        self,
+        backbone: LlavaOnevision,
+        shape: BackboneShape,
+        *,
+        chooser: Chooser | None = None,
+        readers: Mapping[int, Reader] | None = None,
+        reader_kind: ReaderKind = ReaderKind.ADDED,
+        reduction: Reduction = UNREDUCED,
+        sampling: Sampling = GREEDY,
+    ) -> None:
+        """Without a chooser every layer is full: the dense model.
+
+        Args:
+            backbone: loaded model and processor.
+            shape: its plain-number shapes, VISOR's parts included where there are any.
+            chooser: says which layers are full.
+            readers: how text reads vision in layers that are not full, by layer from 1.
+            reader_kind: what those readers cost.
+            reduction: fewer vision tokens before the decoder.
+            sampling: how tokens are drawn.
+        """
+        self.backbone = backbone
+        self.shape = shape
+        self.decoder = SparseDecoder(backbone.language_model, backbone.lm_head, readers)
+        self.dense = chooser is None
+        self.chooser: Chooser = chooser or FixedChoice(tuple(range(1, shape.decoder.layers + 1)))
+        self.reader_kind = reader_kind
+        self.reduction = reduction
+        self.sampling = sampling
+
+    @torch.inference_mode()
+    def answer(self, requests: Sequence[Request]) -> list[Answer]:
+        """Answer one batch; sizes, numbers of images and configurations may be mixed."""
+        started = time.perf_counter()
+        ids = [self.backbone.token_ids(request.prompt, len(request.images)) for request in requests]
+        encoded = self.backbone.encode([request.images for request in requests], self.reduction)
+        prompts = [self.backbone.prompt(row, images.sequences) for row, images in zip(ids, encoded, strict=True)]
+        state = self.decoder.prefill(prompts, self.chooser)
+        rows = generate(
+            self.decoder,
+            state,
+            [Limits(max_new_tokens=request.max_new_tokens, stop=request.stop) for request in requests],
+            end_tokens=self.backbone.end_tokens,
+            decode_text=self.backbone.decode,
+            sampling=self.sampling,
+        )
+        latency_ms = (time.perf_counter() - started) * 1000 / len(requests)
+        return [
+            Answer(
+                text=until_stop(self.backbone.decode(row), request.stop).strip(),
+                token_ids=row,
+                cost=replace(
+                    self._cost(request, prompt, images, configuration, len(row)),
+                    latency_ms=latency_ms,
+                    batch_size=len(requests),
+                ),
+            )
+            for request, prompt, images, configuration, row in zip(
+                requests, prompts, encoded, state.configurations, rows, strict=True
+            )
+        ]
+
+    def _cost(
+        self,
+        request: Request,
+        prompt: Prompt,
+        images: EncodedImages,
+        configuration: Configuration,
+        generated_tokens: int,
+    ) -> CostRecord:
+        vision_tokens = len(prompt.vision_positions)
+        dense_tiles, dense_vision_tokens = self.backbone.dense_counts(request.images)
+        read = [layer for layer in self.decoder.readers if layer not in configuration]
+        return cost_record(
+            self.shape,
+            LayerPlan.sparse(
+                self.shape.decoder.layers, vision_tokens, full=configuration, read=read, reader=self.reader_kind
+            ),
+            prefix_tokens=prompt.prefix_tokens,
+            text_tokens=len(prompt.text_positions),
+            tiles=images.tiles,
+            generated_tokens=generated_tokens,
+            dense_vision_tokens=dense_vision_tokens,
+            dense_tiles=dense_tiles,
+            configuration=None if self.dense else configuration,
+            router=self.chooser.probe_layer is not None,
+            projector_tokens=images.projector_tokens,
+            tile_tokens=images.tile_tokens,
+            reducer_flops=images.reducer_flops,
+            dtype_bytes=self.backbone.model.dtype.itemsize,
+        )

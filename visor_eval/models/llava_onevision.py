@@ -1,0 +1,146 @@
+"""The LLaVA-OneVision family on transformers: prompts, tiles, vision tokens, shapes."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from visor_eval.core.tokens import VisionTokens
+from visor_eval.cost.anyres import AnyRes
+from visor_eval.models.capture import TowerCapture
+from visor_eval.models.encoded import EncodedImage, EncodedImages
+from visor_eval.models.layout import lay_out
+from visor_eval.models.reduction import UNREDUCED, Reduction
+from visor_eval.models.sequence import Prompt
+from visor_eval.models.shapes import backbone_shape
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from PIL.Image import Image
+    from transformers import LlavaOnevisionForConditionalGeneration, LlavaOnevisionProcessor
+
+    from visor_eval.core.tokens import AnyTokens, Need
+
+
+class LlavaOnevision:
+    """A loaded checkpoint as the runtime sees it. Borrows the stock modules, changes nothing in them."""
+
+    def __init__(self, model: LlavaOnevisionForConditionalGeneration, processor: LlavaOnevisionProcessor) -> None:
+        """Wrap a model in eval mode and its processor."""
+        self.model = model
+        self.processor = processor
+        self.language_model = model.model.language_model
+        self.lm_head = model.lm_head
+        self.shape = backbone_shape(model.config, model.config.model_type)
+        vision = model.config.vision_config
+        self.anyres = AnyRes(
+            vision.image_size,
+            vision.image_size // vision.patch_size,
+            tuple((height, width) for height, width in model.config.image_grid_pinpoints),
+            int(model.config.vision_aspect_ratio.removeprefix("anyres_max_")),
+        )
+
+    @property
+    def end_tokens(self) -> frozenset[int]:
+        """Ids that end an answer."""
+        ends = self.model.generation_config.eos_token_id
+        ends = ends if isinstance(ends, list) else [ends]
+        return frozenset(end for end in [*ends, self.processor.tokenizer.eos_token_id] if end is not None)
+
+    # --- text -------------------------------------------------------------------------------------------------------
+    def token_ids(self, prompt: str, images: int) -> Tensor:
+        """A user turn in the chat template, one placeholder token per image [n]."""
+        content = [{"type": "image"}] * images + [{"type": "text", "text": prompt}]
+        text = self.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+        ids = self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return torch.tensor(ids, device=self.model.device)
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """Text of generated tokens."""
+        return self.processor.tokenizer.decode(token_ids, skip_special_tokens=True).strip()
+
+    # --- images -----------------------------------------------------------------------------------------------------
+    def encode(self, samples: Sequence[Sequence[Image]], reduction: Reduction = UNREDUCED) -> list[EncodedImages]:
+        """Vision tokens of every sample's images, as they enter the decoder.
+
+        Args:
+            samples: the images of each sample; several images of one sample get one tile each (LLaVA-OneVision's
+                multi-image mode), a single image its AnyRes tiles.
+            reduction: reducers and the layout of what they leave.
+        """
+        samples = [[reduction.prepare(image.convert("RGB")) for image in sample] for sample in samples]
+        images = [(image, len(sample) == 1) for sample in samples for image in sample]
+        if not images:
+            return [EncodedImages.join([]) for _ in samples]
+        grids = [self.anyres.count(image.height, image.width).grid if alone else None for image, alone in images]
+        counts = [1 if grid is None else 1 + grid[0] * grid[1] for grid in grids]
+        features, capture = self.tower(self._pixels(samples, counts), reduction.needs)
+        side, ends = self.anyres.side, list(accumulate(counts))
+        tokens = [
+            reduction.before_projector(
+                VisionTokens(
+                    features=features[end - count : end],
+                    tile_shape=(side, side),
+                    grid=grid,
+                    image_size=(image.height, image.width),
+                    **capture.of_image(slice(end - count, end)),
+                )
+            )
+            for end, count, grid, (image, _) in zip(ends, counts, grids, images, strict=True)
+        ]
+        newline = self.model.model.image_newline
+        encoded = [
+            EncodedImage.of(
+                tiles=count,
+                projector_tokens=projected.num_tokens,
+                left=(left := reduction.after_projector(projected)),
+                sequence=lay_out(left, newline, self.anyres.max_tiles, reduction.layout),
+                reducer_flops=reduction.flops(count, self.shape),
+            )
+            for count, projected in zip(counts, self._project(tokens), strict=True)
+        ]
+        following = iter(encoded)
+        return [EncodedImages.join([next(following) for _ in sample]) for sample in samples]
+
+    def dense_counts(self, images: Sequence[Image]) -> tuple[int, int]:
+        """Tiles and vision tokens (newlines included) of one sample in the dense model, from the image sizes alone."""
+        if len(images) == 1:
+            count = self.anyres.count(images[0].height, images[0].width)
+            return count.tiles, count.vision_tokens
+        return len(images), len(images) * (self.anyres.side**2 + 1)
+
+    def _pixels(self, samples: Sequence[Sequence[Image]], counts: Sequence[int]) -> Tensor:
+        """Normalised tiles of all images, thumbnail first [all tiles, 3, side, side]."""
+        padded = self.processor.image_processor([sample for sample in samples if sample], return_tensors="pt")
+        pixels = torch.cat([tiles[:count] for tiles, count in zip(padded["pixel_values"], counts, strict=True)])
+        return pixels.to(self.model.device, self.model.dtype)
+
+    def tower(self, pixels: Tensor, needs: frozenset[Need] = frozenset()) -> tuple[Tensor, TowerCapture]:
+        """Vision features that the projector was trained on [tiles, tokens, dim], and what reducers ``need``."""
+        layer = self.model.config.vision_feature_layer
+        tower, capture = self.model.model.vision_tower, TowerCapture(needs)
+        blocks = list(tower.encoder.layers)
+        blocks = blocks[: layer if layer >= 0 else len(blocks) + 1 + layer]  # hidden state 0 is the embedding
+        states = tower.embeddings(pixels)
+        with capture.watching(blocks):
+            for block in blocks:
+                states = block(states, attention_mask=None)
+        return states, capture
+
+    def _project(self, tokens: Sequence[AnyTokens]) -> list[AnyTokens]:
+        """Run the projector over all images at once."""
+        packed = torch.cat([token.features.reshape(token.num_tokens, -1) for token in tokens])
+        pieces = self.model.model.multi_modal_projector(packed).split([token.num_tokens for token in tokens])
+        return [token.with_features(piece) for token, piece in zip(tokens, pieces, strict=True)]
+
+    # --- both -------------------------------------------------------------------------------------------------------
+    def prompt(self, token_ids: Tensor, images: Sequence[Tensor]) -> Prompt:
+        """Text and images in one order."""
+        image_token = self.model.config.image_token_id
+        is_image = token_ids == image_token
+        embeddings = self.language_model.embed_tokens(token_ids.masked_fill(is_image, 0))
+        return Prompt.interleave(token_ids, embeddings, image_token, images)

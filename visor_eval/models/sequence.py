@@ -1,0 +1,221 @@
+"""The tokens of a batch on their way through the decoder: text and vision apart, in one order.
+
+Rows are padded on the right: causal attention then never reads padding, and no mask is needed at prefill. Most layers of a
+sparse plan see the text alone; a full layer sees text and vision merged into their original order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+Rotary = tuple[Tensor, Tensor]  # cos, sin [batch, length, head_dim]
+PADDING = 1 << 30  # the position of padding: behind every real token
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One sample before the decoder."""
+
+    text: Tensor  # embeddings of the text tokens [text, dim]
+    vision: Tensor  # embeddings of the vision tokens of all its images [vision, dim]
+    text_positions: Tensor  # place of each text token in the sequence [text]
+    vision_positions: Tensor  # [vision]
+    image_lengths: tuple[int, ...]  # vision tokens of each image
+
+    @classmethod
+    def interleave(cls, token_ids: Tensor, embeddings: Tensor, image_token: int, images: Sequence[Tensor]) -> Prompt:
+        """Put each image's tokens in the place of its placeholder.
+
+        Args:
+            token_ids: the prompt with one ``image_token`` per image [n].
+            embeddings: of ``token_ids`` [n, dim].
+            image_token: id of the placeholder.
+            images: each image's embeddings [length, dim].
+        """
+        is_text = token_ids != image_token
+        slots = (~is_text).nonzero().flatten().tolist()
+        if len(slots) != len(images):
+            raise ValueError(f"the prompt has {len(slots)} image placeholders for {len(images)} images")
+        places = torch.arange(len(token_ids), device=token_ids.device)
+        spans = [places[:0]]
+        for slot, image in zip(slots, images, strict=True):
+            start = int(places[slot])
+            spans.append(torch.arange(start, start + len(image), device=places.device))
+            places[slot + 1 :] += len(image) - 1
+        return cls(
+            text=embeddings[is_text],
+            vision=torch.cat([embeddings[:0], *images]),
+            text_positions=places[is_text],
+            vision_positions=torch.cat(spans),
+            image_lengths=tuple(len(image) for image in images),
+        )
+
+    @property
+    def prefix_tokens(self) -> int:
+        """Text tokens before the first vision token (all of them without an image)."""
+        if len(self.vision_positions) == 0:
+            return len(self.text_positions)
+        return int((self.text_positions < self.vision_positions[0]).sum())
+
+    @property
+    def length(self) -> int:
+        """Text and vision tokens together."""
+        return len(self.text_positions) + len(self.vision_positions)
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One kind of token of a batch, right-padded."""
+
+    states: Tensor  # [batch, length, dim]
+    positions: Tensor  # place in the sequence [batch, length]; PADDING where padded
+    rotary: Rotary
+    lengths: tuple[int, ...]  # real tokens per row
+
+    @property
+    def padded(self) -> bool:
+        """Whether a row is shorter than the padded length."""
+        return min(self.lengths) < self.states.shape[1]
+
+    @property
+    def valid(self) -> Tensor | None:
+        """True where a token is real [batch, length]; None if all are."""
+        return self.positions < PADDING if self.padded else None
+
+
+class Batch:
+    """Text and vision tokens of a batch; full layers borrow them merged, all others borrow the text."""
+
+    def __init__(self, prompts: Sequence[Prompt], rotary: Callable[[Tensor, Tensor], Rotary]) -> None:
+        """Pad and order the tokens of ``prompts``; ``rotary(states, positions)`` gives cos and sin."""
+        self._rotary = rotary
+        self._text = pad_sequence([p.text for p in prompts], batch_first=True)
+        self._vision = pad_sequence([p.vision for p in prompts], batch_first=True)
+        self._merged: Tensor | None = None  # newer than text and vision while it is set
+        self.image_lengths = tuple(p.image_lengths for p in prompts)
+        self.prefix_tokens = tuple(p.prefix_tokens for p in prompts)
+        self.vision_lengths = tuple(len(p.vision_positions) for p in prompts)
+        self._vision_positions = pad_sequence(
+            [p.vision_positions for p in prompts], batch_first=True, padding_value=PADDING
+        )
+        self._vision_rotary: Rotary | None = None
+        self._set_text_positions([p.text_positions for p in prompts])
+
+    def __len__(self) -> int:
+        return self._text.shape[0]
+
+    def _set_text_positions(self, rows: Sequence[Tensor]) -> None:
+        """(Re)compute everything that follows from the order of the tokens."""
+        self.text_lengths = tuple(len(row) for row in rows)
+        self.lengths = tuple(t + v for t, v in zip(self.text_lengths, self.vision_lengths, strict=True))
+        self._text_positions = pad_sequence(list(rows), batch_first=True, padding_value=PADDING)
+        both = torch.cat([self._text_positions, self._vision_positions], dim=1)
+        order = both.argsort(dim=1, stable=True)
+        self._place = order.argsort(dim=1)  # of each text, then vision token in the merged sequence
+        self._order = order[:, : max(self.lengths)]
+        self._text_rotary = self._rotary(self._text, self._text_positions.clamp(max=max(self.lengths)))
+        merged = both.gather(1, self._order).clamp(max=max(self.lengths))
+        self._merged_rotary = self._rotary(self._text, merged)
+
+    def select(self, numbers: Sequence[int]) -> Batch:
+        """The rows ``numbers`` as a batch of their own (same padding)."""
+        rows = torch.tensor(numbers, device=self._text.device)
+        part = object.__new__(Batch)
+        self._split()
+        part._rotary, part._merged, part._vision_rotary = self._rotary, None, None
+        for name in ("_text", "_vision", "_vision_positions", "_text_positions", "_place", "_order"):
+            setattr(part, name, getattr(self, name)[rows])
+        for name in ("_text_rotary", "_merged_rotary"):
+            setattr(part, name, tuple(half[rows] for half in getattr(self, name)))
+        for name in ("image_lengths", "prefix_tokens", "vision_lengths", "text_lengths", "lengths"):
+            setattr(part, name, tuple(getattr(self, name)[number] for number in numbers))
+        return part
+
+    # --- text alone -------------------------------------------------------------------------------------------------
+    @property
+    def text(self) -> Lane:
+        """All rows' text tokens."""
+        self._split()
+        return Lane(self._text, self._text_positions, self._text_rotary, self.text_lengths)
+
+    @property
+    def vision(self) -> Lane:
+        """All rows' vision tokens."""
+        self._split()
+        if self._vision_rotary is None:
+            self._vision_rotary = self._rotary(self._vision, self._vision_positions.clamp(max=max(self.lengths)))
+        return Lane(self._vision, self._vision_positions, self._vision_rotary, self.vision_lengths)
+
+    def set_text(self, states: Tensor, rows: Tensor | None = None) -> None:
+        """Replace the text states of ``rows`` (None: all)."""
+        self._split()
+        if rows is None:
+            self._text = states
+        else:
+            self._text = self._text.index_copy(0, rows, states)
+
+    # --- text and vision merged -------------------------------------------------------------------------------------
+    def merged(self, rows: Tensor | None = None, numbers: Sequence[int] | None = None) -> Lane:
+        """Text and vision in sequence order, of ``rows`` (on the device; ``numbers``: the same on the host) or of all."""
+        if rows is None or numbers is None:
+            if self._merged is None:
+                self._merged = _take(torch.cat([self._text, self._vision], dim=1), self._order)
+            return Lane(self._merged, self._merged_positions(), self._merged_rotary, self.lengths)
+        self._split()
+        lengths = tuple(self.lengths[number] for number in numbers)
+        order = self._order[rows, : max(lengths)]
+        states = _take(torch.cat([self._text[rows], self._vision[rows]], dim=1), order)
+        cos, sin = (part[rows, : max(lengths)] for part in self._merged_rotary)
+        return Lane(states, self._merged_positions()[rows, : max(lengths)], (cos, sin), lengths)
+
+    def set_merged(self, states: Tensor, rows: Tensor | None = None) -> None:
+        """Replace the states that ``merged`` gave for the same ``rows``."""
+        if rows is None:
+            self._merged = states
+            return
+        text, vision = self._apart(states, self._place[rows])
+        self._text = self._text.index_copy(0, rows, text)
+        self._vision = self._vision.index_copy(0, rows, vision)
+
+    def _merged_positions(self) -> Tensor:
+        return torch.cat([self._text_positions, self._vision_positions], dim=1).gather(1, self._order)
+
+    def _split(self) -> None:
+        """Bring text and vision up to date with the merged states."""
+        if self._merged is not None:
+            self._text, self._vision = self._apart(self._merged, self._place)
+            self._merged = None
+
+    def _apart(self, merged: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
+        apart = _take(merged, place.clamp(max=merged.shape[1] - 1))  # padding takes any token
+        text = self._text_positions.shape[1]
+        return apart[:, :text], apart[:, text:]
+
+    # --- ends of the rows -------------------------------------------------------------------------------------------
+    def last_text(self) -> Tensor:
+        """State of each row's last text token [batch, dim]."""
+        self._split()
+        ends = torch.tensor(self.text_lengths, device=self._text.device) - 1
+        return self._text[torch.arange(len(self), device=ends.device), ends]
+
+    def drop_last_text(self) -> None:
+        """Forget each row's last text token (the routing token)."""
+        self._split()
+        rows = [self._text_positions[row, : length - 1] for row, length in enumerate(self.text_lengths)]
+        self._text = self._text[:, : max(self.text_lengths) - 1]
+        self._set_text_positions(rows)
+
+
+def _take(states: Tensor, index: Tensor) -> Tensor:
+    """Rows' tokens by index: [batch, n, dim], [batch, m] -> [batch, m, dim]."""
+    batch, length, dim = states.shape
+    offsets = torch.arange(batch, device=index.device)[:, None] * length
+    return states.reshape(batch * length, dim).index_select(0, (index + offsets).flatten()).view(batch, -1, dim)

@@ -1,0 +1,36 @@
+"""What a run leaves behind: records, journal, run folders, provenance. Standard library only."""
+
+from visor_eval.records.cost_record import COMPONENTS, DECODER_COMPONENTS, Accounting, CostRecord, Flops
+from visor_eval.records.journal import Journal, JournalError, JournalKey, read_journal
+from visor_eval.records.provenance import Provenance, collect_provenance, utc_now, without_paths
+from visor_eval.records.run_record import RunRecord, RunStatus
+from visor_eval.records.sample_record import SampleRecord
+from visor_eval.records.schema import JsonValue, Record, SchemaError
+from visor_eval.records.store import Run, RunFolder, RunListing, StoreError, list_runs
+
+__all__ = [
+    "COMPONENTS",
+    "DECODER_COMPONENTS",
+    "Accounting",
+    "CostRecord",
+    "Flops",
+    "Journal",
+    "JournalError",
+    "JournalKey",
+    "JsonValue",
+    "Provenance",
+    "Record",
+    "Run",
+    "RunFolder",
+    "RunListing",
+    "RunRecord",
+    "RunStatus",
+    "SampleRecord",
+    "SchemaError",
+    "StoreError",
+    "collect_provenance",
+    "list_runs",
+    "read_journal",
+    "utc_now",
+    "without_paths",
+]

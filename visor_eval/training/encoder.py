@@ -1,0 +1,149 @@
+"""Encoder pretraining on local labels, then alignment of the projector with the token embeddings.
+
+Both are short. Without them a model this small learns nothing on a CPU (docs/log.md; the prototype found the same).
+"""
+
+import logging
+import time
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import LlavaOnevisionForConditionalGeneration, PreTrainedTokenizerFast
+
+from visor_eval.training.family import SIDE
+from visor_eval.training.labels import LabelSet, cell_labels
+from visor_eval.training.packed import tower_features
+from visor_eval.training.stream import Stream
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderRecipe:
+    """Both short stages."""
+
+    pretrain_steps: int = 1500
+    align_steps: int = 500
+    images: int = 24  # per step, single-tile; fewer for larger layouts
+    lr: float = 2e-3
+    feature_penalty: float = 0.02
+    weight_decay: float = 0.01
+    position_share: float = 0.5  # size of the position code against a word embedding
+    step_offset: int = 10_000_000  # so that these batches differ from language training's
+    report_every: int = 100
+
+
+def related_embeddings(
+    model: LlavaOnevisionForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, noise: float = 0.3, seed: int = 0
+) -> None:
+    """Start ``word``, `` word`` and ``Word`` from nearly the same embedding, in place."""
+    generator = torch.Generator().manual_seed(seed)
+    table = model.get_input_embeddings().weight.data
+    first: dict[str, int] = {}
+    for token in range(len(tokenizer)):
+        key = tokenizer.decode([token]).strip().lower()
+        if not key.isalpha() or len(key) < 2:
+            continue
+        root = first.setdefault(key, token)
+        if root != token:
+            fresh = torch.randn(table.shape[1], generator=generator) * table[root].std()
+            table[token] = (table[root] + noise * fresh) / (1 + noise**2) ** 0.5
+
+
+def pretrain_encoder(
+    model: LlavaOnevisionForConditionalGeneration, stream: Stream, labels: LabelSet, recipe: EncoderRecipe
+) -> list[dict[str, float]]:
+    """Train tower and projector together on what each patch shows; returns the curve.
+
+    Two losses: a linear head (thrown away) tells the labels from the tower's features, and the projector's output is
+    fitted to the token embeddings of the labels plus a row + column code, which also keeps positions alive in the
+    tower. A small penalty keeps its features at unit scale: without it they grew to a norm that the projector could
+    not be fitted to (docs/log.md).
+    """
+    tower, target_of = model.model.vision_tower, AlignmentTarget(model, stream, labels, recipe)
+    head = nn.Linear(tower.config.hidden_size, len(labels.words))
+    nn.init.constant_(head.bias, -4.0)
+    parameters = [*tower.parameters(), *model.model.multi_modal_projector.parameters(), *head.parameters()]
+
+    def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
+        batch = stream.batch(recipe.step_offset + step)
+        shown = cell_labels(batch.items, labels).flatten(0, 1)
+        features = tower_features(tower, batch.packed.pixels.flatten(0, 1))
+        logits = head(features)
+        read = F.binary_cross_entropy_with_logits(logits, shown, reduction="none").sum(-1).mean()
+        error = target_of.error(model.model.multi_modal_projector(features), shown)
+        loss = read + error + recipe.feature_penalty * features.square().mean()
+        with torch.no_grad():  # a sub-tile patch counts as read when all its labels are right and it has some
+            native = torch.arange(shown.shape[0]) % batch.packed.pixels.shape[1] > 0
+            right = ((logits > 0) == (shown > 0.5)).all(-1)[native]
+            some = (shown > 0.5).any(-1)[native]
+        return loss, {"cell_accuracy": right[some].float().mean().item(), "unexplained": error.item()}
+
+    return _train("encoder", parameters, loss_of, recipe.pretrain_steps, recipe)
+
+
+def align_projector(
+    model: LlavaOnevisionForConditionalGeneration, stream: Stream, labels: LabelSet, recipe: EncoderRecipe
+) -> list[dict[str, float]]:
+    """Fit the projector alone, the tower frozen, to the same target (LLaVA's stage 1 in miniature)."""
+    inner, target_of = model.model, AlignmentTarget(model, stream, labels, recipe)
+
+    def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
+        batch = stream.batch(2 * recipe.step_offset + step)
+        with torch.no_grad():
+            features = tower_features(inner.vision_tower, batch.packed.pixels.flatten(0, 1))
+        error = target_of.error(inner.multi_modal_projector(features), cell_labels(batch.items, labels).flatten(0, 1))
+        return error, {"unexplained": error.item()}
+
+    return _train("align", list(inner.multi_modal_projector.parameters()), loss_of, recipe.align_steps, recipe)
+
+
+class AlignmentTarget:
+    """What a vision token should look like: the embeddings of the words it shows plus a row + column code."""
+
+    def __init__(
+        self,
+        model: LlavaOnevisionForConditionalGeneration,
+        stream: Stream,
+        labels: LabelSet,
+        recipe: EncoderRecipe,
+    ) -> None:
+        """Take the words' embeddings as they are now; the position code depends on the stream's seed only."""
+        width = model.config.text_config.hidden_size
+        with torch.no_grad():
+            self.words = labels.embeddings(model.get_input_embeddings().weight, stream.tokens)
+        generator = torch.Generator().manual_seed(stream.seed)
+        rows = torch.randn(SIDE, 1, width, generator=generator)
+        columns = torch.randn(1, SIDE, width, generator=generator)
+        self.places = (rows + columns).mul(self.words.std() * recipe.position_share).reshape(SIDE * SIDE, width)
+
+    def error(self, projected: Tensor, shown: Tensor) -> Tensor:
+        """Unexplained share of the target's variance.
+
+        Args:
+            projected: [tiles, patches, hidden].
+            shown: [tiles, patches, labels].
+        """
+        target = shown @ self.words + self.places
+        return (projected - target).square().mean() / target.var()
+
+
+def _train(name: str, parameters: list[nn.Parameter], loss_of, steps: int, recipe: EncoderRecipe) -> list[dict[str, float]]:  # noqa: ANN001
+    """AdamW with one linear decay; ``loss_of(step)`` gives the loss and what to report."""
+    optimizer = torch.optim.AdamW(parameters, lr=recipe.lr, betas=(0.9, 0.98), weight_decay=recipe.weight_decay, fused=True)
+    curve, started = [], time.monotonic()
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.lr * min(1.0, (step + 1) / 50) * (1 - step / steps)
+        loss, extra = loss_of(step)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        if step % recipe.report_every == 0 or step == steps - 1:
+            row = {"step": step, "loss": loss.item(), **extra, "seconds": time.monotonic() - started}
+            curve.append(row)
+            log.info("%s %s", name, " ".join(f"{key} {value:.4g}" for key, value in row.items()))
+    return curve

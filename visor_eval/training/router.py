@@ -1,0 +1,160 @@
+"""The router's training: pseudo-labels from separate passes, then cross-entropy with everything else frozen.
+
+Labels come from a slice of the *training* split under seeds that language training does not use; evaluation samples
+never enter (tests/training proves it over scene hashes).
+"""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from visor_eval.training.evaluate import Tally, evaluate, evaluation_batches, row_hits
+from visor_eval.training.loop import Member, plan_name
+from visor_eval.training.packed import PackedBatch, PackedModel, StepPlan
+from visor_eval.training.recipes import Configuration, RouterRecipe
+from visor_eval.training.stream import ROUTER_SEED_OFFSET, Batch, QuestionTokens, Stream
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RouterLabels:
+    """The per-dataset rule's outcome."""
+
+    by_task: dict[str, int]  # index of the configuration
+    accuracy: dict[str, dict[str, Tally]]  # plan name -> task -> tally on the label slice
+
+
+def router_stream(tokens: QuestionTokens, tasks: Sequence[str], recipe: RouterRecipe) -> Stream:
+    """The held-out slice of the training split."""
+    seed = recipe.seed + ROUTER_SEED_OFFSET
+    return Stream(tokens, tuple(tasks), "train", seed, recipe.images, recipe.questions)
+
+
+def cheapest_reaching(scores: Sequence[float], full: int, target: float) -> int:
+    """The first configuration (they are ordered cheapest first) with at least ``target`` of the full one's score."""
+    return next(index for index, score in enumerate(scores) if score >= target * scores[full])
+
+
+def label_tasks(
+    packed: PackedModel, stream: Stream, recipe: RouterRecipe, configurations: Sequence[Configuration]
+) -> RouterLabels:
+    """Pseudo-labels by the paper's per-dataset rule."""
+    assert packed.visor is not None
+    read = packed.visor.config.read_layers
+    plans = {plan_name(each): StepPlan.sparse(each, read) for each in configurations}
+    found = evaluate(packed, evaluation_batches(stream, recipe.label_images), plans)
+    full = max(range(len(configurations)), key=lambda index: len(configurations[index]))
+    by_task = {}
+    for task in stream.tasks:
+        scores = [found[plan_name(each)][task].accuracy for each in configurations]
+        by_task[task] = cheapest_reaching(scores, full, recipe.target)
+        log.info("router label %s -> %s (%.3f of %.3f)", task, configurations[by_task[task]], scores[by_task[task]], scores[full])
+    return RouterLabels(by_task=by_task, accuracy=found)
+
+
+@torch.no_grad()
+def label_samples(packed: PackedModel, batch: Batch, configurations: Sequence[Configuration]) -> Tensor:
+    """The per-sample rule: per question row the cheapest configuration as right as the full one; -100 for padding."""
+    assert packed.visor is not None
+    read = packed.visor.config.read_layers
+    full = max(range(len(configurations)), key=lambda index: len(configurations[index]))
+    hits = [
+        row_hits(batch.packed.labels, *packed.answer_logits(batch.packed, StepPlan.sparse(each, read)))
+        for each in configurations
+    ]
+    labels = []
+    for row, reference in enumerate(hits[full]):
+        if reference is None:
+            labels.append(-100)
+        else:
+            labels.append(next(index for index, marks in enumerate(hits) if marks[row] == reference))
+    return torch.tensor(labels)
+
+
+def routing_logits(packed: PackedModel, batch: Batch, tokens: QuestionTokens) -> Tensor:
+    """Router logits per question row [images * questions, configurations]; padding rows are meaningless."""
+    visor = packed.visor
+    assert visor is not None, "a router belongs to VISOR modules"
+    assert visor.router is not None, "these VISOR modules have no router"
+    prompts = [tokens.prompt(question) if question else [tokens.user] for question in batch.questions]
+    ends = torch.tensor([len(prompt) for prompt in prompts])
+    width = int(ends.max()) + 1
+    ids = torch.tensor([[*prompt, *[tokens.pad] * (width - len(prompt))] for prompt in prompts])
+    embeds = packed.model.get_input_embeddings()(ids).detach()
+    rows = torch.arange(len(prompts))
+    place = F.one_hot(ends, width)[..., None].to(embeds.dtype)
+    embeds = embeds * (1 - place) + place * visor.router.token  # the routing token stands right after the prompt
+    images = len(batch.items)
+    routed = PackedBatch(
+        pixels=batch.packed.pixels,
+        rows=batch.packed.rows,
+        columns=batch.packed.columns,
+        tokens=ids.view(images, -1, width),
+        labels=torch.full((images, ids.shape[0] // images, width), -100),
+    )
+    shared = set.intersection(*map(set, visor.config.configurations))  # the layers before the first choice
+    plan = StepPlan.sparse(tuple(shared), visor.config.read_layers)
+    states = packed.hidden(routed, plan, embeds=embeds, depth=visor.config.probe_layer)
+    return visor.router(states[rows, ends])
+
+
+def train_router(
+    member: Member, recipe: RouterRecipe, tokens: QuestionTokens, tasks: Sequence[str]
+) -> tuple[RouterLabels, list[dict[str, float]]]:
+    """Label, then train the routing token and its MLP; returns the labels and the curve."""
+    visor = member.visor
+    assert visor is not None, "a router belongs to VISOR modules"
+    assert visor.router is not None, "build VisorModules with router=True"
+    configurations = visor.config.configurations
+    included = [task for task in tasks if task not in recipe.excluded]
+    stream = router_stream(tokens, included, recipe)
+    packed = PackedModel(member.model, visor)
+    labels = label_tasks(packed, stream, recipe, configurations)
+    frozen = {id(parameter): parameter.requires_grad for parameter in member.parameters().values()}
+    for parameter in member.parameters().values():
+        parameter.requires_grad_(False)
+    visor.router.requires_grad_(True)
+    learnt = list(visor.router.parameters())
+    optimizer = torch.optim.AdamW(learnt, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+    curve, started = [], time.monotonic()
+    for step in range(recipe.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.lr * min(1.0, (step + 1) / 20) * (1 - step / recipe.steps)
+        batch = stream.batch(step)
+        target = _targets(packed, batch, recipe, labels.by_task, configurations)
+        logits = routing_logits(packed, batch, tokens)
+        loss = F.cross_entropy(logits, target)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        if step % 50 == 0 or step == recipe.steps - 1:
+            due = target >= 0
+            agreement = (logits.argmax(-1) == target)[due].float().mean().item()
+            row = {"step": step, "loss": loss.item(), "agreement": agreement, "seconds": time.monotonic() - started}
+            curve.append(row)
+            log.info("router %s", " ".join(f"{key} {value:.4g}" for key, value in row.items()))
+    for parameter in [*member.model.parameters(), *visor.parameters()]:
+        if id(parameter) in frozen:
+            parameter.requires_grad_(frozen[id(parameter)])
+    visor.router.requires_grad_(False)
+    return labels, curve
+
+
+def _targets(
+    packed: PackedModel,
+    batch: Batch,
+    recipe: RouterRecipe,
+    by_task: Mapping[str, int],
+    configurations: Sequence[Configuration],
+) -> Tensor:
+    if recipe.rule == "sample":
+        return label_samples(packed, batch, configurations)
+    if recipe.rule != "dataset":
+        raise ValueError(f"unknown router rule {recipe.rule!r}; use 'dataset' or 'sample'")
+    return torch.tensor([by_task[question.task] if question else -100 for question in batch.questions])

@@ -1,0 +1,65 @@
+"""Checkpoints of a running training: parameters, optimiser and progress, without pickle, replaced atomically."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+
+
+@dataclass
+class Progress:
+    """Where a run stands, besides its tensors."""
+
+    step: int = 0  # steps done
+    images: int = 0
+    questions: int = 0
+    seconds: float = 0.0  # wall-clock spent in steps
+    accuracy: dict[str, float] = field(default_factory=dict)  # per task, smoothed over training batches
+
+
+def save_state(
+    file: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer, progress: Progress
+) -> None:
+    """Write everything a resumed run needs to continue exactly."""
+    tensors: dict[str, Tensor] = {}
+    for name, parameter in parameters.items():
+        tensors[f"parameter/{name}"] = parameter.detach().contiguous()
+        for moment in MOMENTS:
+            if moment in optimizer.state[parameter]:
+                tensors[f"{moment}/{name}"] = optimizer.state[parameter][moment].contiguous()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    scratch = file.with_suffix(".tmp")
+    save_file(tensors, scratch, metadata={"progress": json.dumps(asdict(progress))})
+    scratch.replace(file)
+
+
+@torch.no_grad()
+def load_state(
+    file: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer | None = None
+) -> Progress:
+    """Restore what ``save_state`` wrote; without ``optimizer`` only the parameters.
+
+    Raises:
+        ValueError: the file holds other parameters than the model.
+    """
+    tensors = load_file(file)
+    held = {name.removeprefix("parameter/") for name in tensors if name.startswith("parameter/")}
+    if missing := sorted(set(parameters) - held):
+        raise ValueError(f"{file} lacks {missing[:3]} (and maybe more): it belongs to another model")
+    for name, parameter in parameters.items():
+        parameter.copy_(tensors[f"parameter/{name}"])
+        if optimizer is not None and f"step/{name}" in tensors:
+            optimizer.state[parameter] = {moment: tensors[f"{moment}/{name}"].clone() for moment in MOMENTS}
+    return Progress(**json.loads(_metadata(file)["progress"]))
+
+
+def _metadata(file: Path) -> dict[str, str]:
+    with file.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        return json.loads(stream.read(length))["__metadata__"]

@@ -1,0 +1,38 @@
+"""Everything VISOR adds to a stock backbone, under one roof and one name in the checkpoint (``visor.*``)."""
+
+from torch import nn
+from transformers import Qwen2Config
+from transformers.models.qwen2.modeling_qwen2 import Qwen2Model
+
+from visor_eval.visor.config import VisorConfig
+from visor_eval.visor.cross_attention import AttentionShape, CrossAttentionBlock
+from visor_eval.visor.router import Router
+
+
+class VisorModules(nn.Module):
+    """Cross-attention blocks by 1-based layer number (as strings, since ModuleDict wants them) and the router."""
+
+    def __init__(self, config: VisorConfig, text_config: Qwen2Config) -> None:
+        """Build untrained modules that fit a decoder of ``text_config``."""
+        super().__init__()
+        self.config = config
+        shape = AttentionShape(
+            hidden=text_config.hidden_size,
+            heads=text_config.num_attention_heads,
+            kv_heads=text_config.num_key_value_heads,
+            head_dim=getattr(text_config, "head_dim", None) or text_config.hidden_size // text_config.num_attention_heads,
+            norm_eps=text_config.rms_norm_eps,
+        )
+        self.blocks = nn.ModuleDict(
+            {str(layer): CrossAttentionBlock(shape, config.conv_kernel) for layer in config.read_layers}
+        )
+        self.router = (
+            Router(shape.hidden, config.router_hidden, len(config.configurations), shape.norm_eps)
+            if config.router
+            else None
+        )
+
+    def initialise_from(self, decoder: Qwen2Model) -> None:
+        """Start every block from the projections of the layer it follows."""
+        for layer, block in self.blocks.items():
+            block.initialise_from(decoder.layers[int(layer) - 1])  # type: ignore[operator, arg-type]
