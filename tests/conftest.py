@@ -19,7 +19,9 @@ def random_backbone(layers: int = 24, seed: int = 0, **text: int) -> LlavaOnevis
     from transformers import LlavaOnevisionForConditionalGeneration
 
     tokenizer = build_tokenizer((), WORDS)
-    config = build_config(tokenizer, FamilyShape(hidden=32, intermediate=48, layers=layers, tower_hidden=24, tower_intermediate=32))
+    config = build_config(
+        tokenizer, FamilyShape(hidden=32, intermediate=48, layers=layers, tower_hidden=24, tower_intermediate=32)
+    )
     config.text_config.num_attention_heads = 4
     config.text_config.num_key_value_heads = 2
     config.tie_word_embeddings = config.text_config.tie_word_embeddings = False

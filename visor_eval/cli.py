@@ -274,6 +274,7 @@ def _configure_logging(verbose: bool) -> None:
     warnings.simplefilter("ignore")
     os.environ.setdefault("TQDM_DISABLE", "1")  # lmms-eval's bars; ours says disable=False
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
     os.environ.setdefault("LOGURU_AUTOINIT", "0")  # lmms-eval speaks through loguru, which then has no sink
 

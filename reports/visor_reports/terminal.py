@@ -115,10 +115,10 @@ def _pair(summary: Summary | None) -> str:
 
 def _legend(models: Sequence[str], summaries: Sequence[RunSummary]) -> str:
     lines = [
-        "score: 0-100, 95 % bootstrap interval over task units; chance: best image-blind answerer; layers: mean",
-        "self-attention layers; GFLOPs: executed decoder prefill per sample (multiply-add = 2); savings against",
-        "dense on the same samples: paper = vision tokens x layers of one tile, exact = executed decoder FLOPs,",
-        "as ratios of means; group rows are plain means over tasks.",
+        "score: 0-100, 95 % bootstrap interval over task units; chance: best image-blind answerer; layers:",
+        "mean self-attention layers; GFLOPs: executed decoder prefill per sample (multiply-add = 2); savings",
+        "against dense on the same samples, as ratios of means: paper = vision tokens x layers of one tile,",
+        "exact = executed decoder FLOPs; group rows are plain means over tasks.",
     ]
     for task, found in _by_task(
         models, summaries, lambda task: _number(task.cognition, 1) if task.cognition is not None else ""

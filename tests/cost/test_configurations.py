@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visor_eval.cost import PAPER_CONFIGURATIONS, candidate_layers, configurations, cross_attention_layers
@@ -36,6 +36,7 @@ def test_28_layers() -> None:
     assert configurations(28)[-1] == (1, 4, 7, 10, 19, 22, 25)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 100))
 def test_any_depth(layers: int) -> None:
     candidates = candidate_layers(layers)

@@ -33,8 +33,10 @@ PLANS = {
 }
 
 
-@pytest.mark.parametrize("name", PLANS)
-@pytest.mark.parametrize(("prefix", "text", "generated"), [(0, 1, 1), (3, 8, 4), (8, 8, 2)])
+@pytest.mark.parametrize(
+    ("name", "prefix", "text", "generated"),
+    [*((name, 3, 8, 3) for name in PLANS), ("visor", 0, 1, 1), ("visor", 8, 8, 2), ("visor-zero", 8, 8, 2)],
+)
 def test_decoder_equals_dispatched(name: str, prefix: int, text: int, generated: int, tiny: BackboneShape) -> None:
     plan = PLANS[name]
     cost = sample_cost(tiny, plan, prefix_tokens=prefix, text_tokens=text, tiles=0, generated_tokens=generated)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visor_eval.cost import (
@@ -118,6 +118,7 @@ def test_kv_cache_bytes() -> None:
     assert kv_cache_bytes(decoder, plan, **given, dtype_bytes=4) == tokens * 2 * 128 * 4
 
 
+@settings(deadline=None)
 @given(
     vision=st.integers(1, 400),
     fewer=st.integers(0, 399),
@@ -142,6 +143,7 @@ def test_cost_falls_as_tokens_and_layers_fall(vision: int, fewer: int, text: int
         assert total(configuration, vision) < total(tuple(range(1, 25)), vision, ())
 
 
+@settings(deadline=None)
 @given(
     vision=st.integers(0, 300),
     text=st.integers(0, 40),

@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.harness.fake_methods.fake_methods import FakeEngine, fingerprint
 from tests.harness.real_schemas import MAKERS, rows
 from visor_tasks.suites import TASKS, Suite
 
 
 def answer_table(data: Path, scratch: Path, texts: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """Answers keyed as the fake engine looks them up, for tasks of the mini suite over ``data``."""
-    from fake_methods import fingerprint
-
     from visor_eval.harness.lmms_tasks import load_tasks
 
     specs = [spec for spec in TASKS if spec.name in texts]
@@ -25,8 +24,6 @@ def lmms_results(
     data: Path, scratch: Path, texts: Mapping[str, Sequence[str]]
 ) -> dict[str, dict[str, float]]:
     """lmms-eval's result table (metric -> value) per benchmark when these answers are given."""
-    from fake_methods import FakeEngine
-
     from visor_eval.harness.evaluation import evaluate
     from visor_eval.harness.generation import Generator
     from visor_eval.harness.lmms_models import ChatModel

@@ -1,5 +1,7 @@
 """Fixtures of the harness tests: a third party's fake method, a fake checkpoint, small data in the real schemas."""
 
+import logging
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,3 +36,14 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six rows of each of the twelve tasks."""
     return write(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(autouse=True)
+def untouched_process() -> Iterator[None]:
+    """Environment and logging as before: a run sets both for its own process."""
+    environment, root = dict(os.environ), logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    os.environ.clear()
+    os.environ.update(environment)
+    root.handlers[:], root.level = handlers, level

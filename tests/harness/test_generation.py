@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from fake_methods import FakeEngine, cost
+from tests.harness.fake_methods.fake_methods import FakeEngine, cost
 from PIL import Image
 
 from tests.harness.real_schemas import picture

@@ -18,7 +18,7 @@ def stock_inputs(backbone, request):
 
 def prefill(backbone, requests, chooser=None, readers=None, reduction=UNREDUCED):
     layers = len(backbone.language_model.layers)
-    encoded = backbone.encode([request.images for request in requests], reduction)
+    encoded = backbone.encode(backbone.tile([request.images for request in requests]), reduction)
     prompts = [
         backbone.prompt(backbone.token_ids(request.prompt, len(request.images)), images.sequences)
         for request, images in zip(requests, encoded, strict=True)
@@ -39,7 +39,9 @@ def test_greedy_text_equals_transformers(backbone, shape, requests):
     engine = Engine(backbone, shape)
     for request in requests:
         inputs = stock_inputs(backbone, request)
-        expected = backbone.model.generate(**inputs, max_new_tokens=6, do_sample=False)[0, inputs["input_ids"].shape[1] :]
+        expected = backbone.model.generate(**inputs, max_new_tokens=6, do_sample=False)[
+            0, inputs["input_ids"].shape[1] :
+        ]
         assert list(engine.answer([request])[0].token_ids) == expected.tolist()
 
 
@@ -53,7 +55,7 @@ def test_batched_equals_one_by_one(backbone, shape, requests):
 
 
 def test_dense_vision_token_count_is_the_real_one(backbone, requests):
-    for request, images in zip(requests, backbone.encode([r.images for r in requests]), strict=True):
+    for request, images in zip(requests, backbone.encode(backbone.tile([r.images for r in requests])), strict=True):
         assert sum(len(sequence) for sequence in images.sequences) == backbone.dense_counts(request.images)[1]
 
 

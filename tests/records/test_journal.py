@@ -68,6 +68,20 @@ def test_damage_elsewhere_names_file_and_line(tmp_path: Path, number: int) -> No
                 open_it(path)
 
 
+def test_a_batch_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = filled(tmp_path / "journal.jsonl")
+    with Journal(path) as journal:
+        journal.append_all([(key(3), {"x": 3}), (key(4), {"x": 4})])
+        journal.append_all([])
+        for repeated in ([(key(5), {}), (key(5), {})], [(key(6), {}), (key(0), {})]):
+            with pytest.raises(ValueError, match="already holds"):
+                journal.append_all(repeated)
+        monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(errno.EIO, "Input/output error")))
+        with pytest.raises(JournalError, match=r"sample task 5 and 1 more .*5 samples before"):
+            journal.append_all([(key(5), {}), (key(6), {})])
+    assert list(read_journal(path)) == [key(number) for number in range(5)]
+
+
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     payloads=st.lists(
@@ -112,9 +126,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     with Journal(path) as journal:
         monkeypatch.setattr(os, "pwrite", pwrite)
-        with pytest.raises(
-            JournalError, match=r"sample task 3 .*No space left on device.*3 samples before it are safe"
-        ):
+        with pytest.raises(JournalError, match=r"sample task 3 .*No space left on device.*3 samples before are safe"):
             journal.append(key(3), {"answer": "x" * 100})
         assert key(3) not in journal
         assert list(read_journal(path)) == [key(0), key(1), key(2)]

@@ -6,6 +6,7 @@ import pytest
 
 from tests.harness.answering import lmms_results, perfect_answers, wrong_answers
 from tests.harness.conftest import data, fake_methods  # noqa: F401 - fixtures
+from tests.harness.fake_methods.fake_methods import FakeEngine
 from tests.harness.real_schemas import ROWS, rows
 from visor_tasks.lmms_yaml import definition, lmms_tasks_folder, write_suites
 from visor_tasks.scores import METRIC, mme_mean
@@ -155,7 +156,6 @@ def wrong_answers_of(text: str) -> str:
 
 def _stock_results(folder: Path, scratch: Path, texts: dict[str, list[str]]) -> dict[str, dict[str, float]]:
     """Score with lmms-eval's YAML as it is, the data replaced."""
-    from fake_methods import FakeEngine
     from lmms_eval.utils import load_yaml_config
 
     from tests.harness.answering import answer_table

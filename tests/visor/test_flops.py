@@ -7,7 +7,8 @@ from transformers import Qwen2Config
 from transformers.models.qwen2.modeling_qwen2 import Qwen2Model
 
 from tests.visor.conftest import random_modules
-from visor_eval.cost import LayerPlan, Reader, VisorShape, backbone as preset, configurations, sample_cost
+from visor_eval.cost import LayerPlan, Reader, VisorShape, configurations, sample_cost
+from visor_eval.cost import backbone as preset
 from visor_eval.models.decoder import FixedChoice, SparseDecoder
 from visor_eval.models.engine import Engine
 from visor_eval.models.sequence import Prompt
@@ -93,7 +94,9 @@ def test_full_size_on_the_meta_device(full_size, kind, vision, configuration):
         state = decoder.prefill([prompt], FixedChoice(configuration))
         prefill = counter.get_total_flops()
         decoder.decode(torch.zeros(1, dtype=torch.long, device="meta"), state)
-    plan = LayerPlan.sparse(layers, vision, full=configuration, read=readers, reader=Reader("own" if kind == "own" else "added"))
+    plan = LayerPlan.sparse(
+        layers, vision, full=configuration, read=readers, reader=Reader("own" if kind == "own" else "added")
+    )
     shape = preset("llava-ov-0.5b")
     cost = sample_cost(
         type(shape)(name="decoder", decoder=FULL_SIZE, visor=VisorShape(read_layers=modules.config.read_layers)),

@@ -19,7 +19,7 @@ CONFIGURATIONS = [(), (4,), *PAPER_CONFIGURATIONS]
 def recomputed(engine, request, configuration):
     """Greedy tokens without a cache: every step prefills prompt and answer anew, with the configuration frozen."""
     backbone = engine.backbone
-    images = backbone.encode([request.images], engine.reduction)[0].sequences
+    images = backbone.encode(backbone.tile([request.images]), engine.reduction)[0].sequences
     ids, tokens = backbone.token_ids(request.prompt, len(request.images)), []
     with torch.inference_mode():
         for _ in range(request.max_new_tokens):
@@ -87,7 +87,7 @@ def test_text_before_an_image_does_not_read_it(backbone, modules):
     backbone_ids = backbone.token_ids("what is the colour", 2)
     states = []
     for seed in (1, 2):
-        images = backbone.encode([(picture(56, 56, 0), picture(56, 56, seed))])[0].sequences
+        images = backbone.encode(backbone.tile([(picture(56, 56, 0), picture(56, 56, seed))]))[0].sequences
         decoder = SparseDecoder(backbone.language_model, backbone.lm_head, readers)
         with torch.inference_mode():
             batch = Batch([backbone.prompt(backbone_ids, images)], decoder.rotary)
@@ -107,8 +107,14 @@ def test_sampling_is_reproducible_and_greedy_at_zero(backbone, modules):
     request = Request(images=(picture(56, 56),), prompt="what is", max_new_tokens=8)
     draws = [
         visor_engine(backbone, modules, config="1,4", sampling=sampling).answer([request])[0].token_ids
-        for sampling in (Sampling(temperature=2.0, seed=1), Sampling(temperature=2.0, seed=1), Sampling(temperature=2.0, seed=2))
+        for sampling in (
+            Sampling(temperature=2.0, seed=1),
+            Sampling(temperature=2.0, seed=1),
+            Sampling(temperature=2.0, seed=2),
+        )
     ]
     assert draws[0] == draws[1] != draws[2]
-    tiny = visor_engine(backbone, modules, config="1,4", sampling=Sampling(temperature=5.0, top_p=1e-6)).answer([request])
+    tiny = visor_engine(backbone, modules, config="1,4", sampling=Sampling(temperature=5.0, top_p=1e-6)).answer(
+        [request]
+    )
     assert tiny[0].token_ids == visor_engine(backbone, modules, config="1,4").answer([request])[0].token_ids

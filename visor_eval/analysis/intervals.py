@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from visor_eval.analysis.scores import TaskUnits, benchmark
+from visor_eval.analysis.scores import TaskUnits, benchmark, group_score
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -100,6 +100,6 @@ def group_interval(tasks: Sequence[TaskUnits], *, resamples: int = RESAMPLES, se
     """A group's score (unweighted mean of its tasks) with its interval: units are resampled within each task."""
     if not tasks:
         raise ValueError("a group needs at least one task")
-    estimate = float(np.mean([units.score(units.sums()) if units.strata else math.nan for units in tasks]))
+    estimate = group_score([float(units.score(units.sums())) if units.strata else math.nan for units in tasks])
     draws = np.mean([score_draws(units, resamples=resamples, seed=seed) for units in tasks], axis=0)
     return Interval.from_draws(estimate, draws)

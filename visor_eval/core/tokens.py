@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
-if TYPE_CHECKING:
-    from torch import Tensor
+import torch
+from torch import Tensor
 
 Need = Literal["scores", "keys", "first_scores"]
 
@@ -74,7 +74,7 @@ class ReducedTokens:
             features=source.features[tile, position],
             tile=tile,
             position=position,
-            merged=tile.new_zeros(len(tile), dtype=bool),
+            merged=tile.new_zeros(len(tile), dtype=torch.bool),
             source=source,
         )
 
@@ -90,7 +90,6 @@ class ReducedTokens:
             merged=merged.repeat(tiles),
             source=source,
         )
-
 
     @property
     def num_tokens(self) -> int:
@@ -120,5 +119,5 @@ class Reducer(Protocol):
         ...
 
     def flops(self, *, tiles: int, tokens: int, dim: int, key_dim: int) -> int:
-        """Matrix-product FLOPs that ``reduce`` dispatches for one image of ``tiles`` x ``tokens`` (capture not included)."""
+        """Matrix-product FLOPs that ``reduce`` dispatches for one image of ``tiles`` x ``tokens`` (capture apart)."""
         ...

@@ -7,6 +7,7 @@ from PIL import Image
 
 from visor_eval.errors import SetupError
 from visor_eval.harness.checkpoints import find_checkpoint
+from visor_eval.harness.hub import prepare
 from visor_eval.harness.registry import default_checkpoint, load_engine, parse_model
 from visor_eval.harness.settings import parse_options, resolve_device, resolve_dtype
 
@@ -32,12 +33,13 @@ def ask(
         SetupError: the image cannot be read, or anything `load_engine` refuses.
     """
     parse_model(model)
-    find_checkpoint(pretrained, default=default_checkpoint(model))
+    checkpoint = find_checkpoint(pretrained, default=default_checkpoint(model))
     try:
         with Image.open(image) as opened:
             picture = opened.convert("RGB")
     except (OSError, SyntaxError, ValueError) as error:
         raise SetupError(f"image {image} cannot be read ({error}): give a PNG or JPEG file") from error
+    prepare(offline=checkpoint.embedded)
     from visor_eval.models.engine import Request
 
     device = resolve_device(device)

@@ -3,7 +3,6 @@
 import importlib.metadata
 import json
 import logging
-import os
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from visor_eval.errors import SetupError
 from visor_eval.harness.checkpoints import Checkpoint, find_checkpoint, parse_pretrained
+from visor_eval.harness.hub import prepare
 from visor_eval.harness.manifest import read_manifest
 from visor_eval.harness.progress import Progress
 from visor_eval.harness.registry import default_checkpoint, load_engine, parse_model
@@ -115,24 +115,11 @@ def run(request: RunRequest) -> list[FinishedRun]:
         ScoringError: lmms-eval did not score what was asked.
     """
     planned = plan(request)
-    prepare_environment(offline=planned.suite is Suite.MINI and all(c.embedded for c in planned.checkpoints.values()))
+    prepare(offline=planned.suite is Suite.MINI and all(c.embedded for c in planned.checkpoints.values()))
     try:
         return [_run_model(planned, model) for model in request.models]
     except (JournalError, StoreError) as error:
         raise SetupError(str(error)) from error
-
-
-def prepare_environment(*, offline: bool) -> None:
-    """Set what the Hugging Face libraries read when imported: no download counter, no network if none is needed.
-
-    Args:
-        offline: everything this process needs is on disk.
-    """
-    os.environ.setdefault("HF_UPDATE_DOWNLOAD_COUNTS", "0")
-    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if offline:
-        os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 def _run_model(planned: Plan, model: str) -> FinishedRun:

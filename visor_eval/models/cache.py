@@ -70,6 +70,11 @@ class KeyValues:
         """Mask the positions where ``valid`` [rows, length] is False."""
         self._valid = valid
 
+    def keys(self, row: int) -> Tensor:
+        """Real keys of one row, rotary positions applied [kv_heads, length, head_dim]; before the first decode step."""
+        assert self._keys is not None
+        return self._keys[row, :, : self._lengths[row]]
+
     def next_mask(self) -> Tensor | None:
         """What the next token may look at, itself included [rows, 1, 1, length + 1]; None: everything."""
         if self._valid is None:
@@ -102,6 +107,7 @@ class LayerCache:
     """One decoder layer's cache."""
 
     parts: list[CachePart] = field(default_factory=list)
+    behind: Tensor | None = None  # how far each row's positions lie behind the sequence's (pruned, renumbered) [batch]
 
     @property
     def kv_bytes(self) -> int:

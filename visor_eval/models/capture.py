@@ -1,6 +1,7 @@
 """What reducers need to know of the vision tower's attention, without an attention map of the tower.
 
-Queries and keys of one block are caught while the tower runs with SDPA; scores follow from them in float32, tile by tile.
+Queries and keys of one block are caught while the tower runs with SDPA; scores follow from them in float32, one tile
+after the other.
 """
 
 from __future__ import annotations

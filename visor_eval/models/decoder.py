@@ -6,17 +6,20 @@ vision in other layers, how (``Reader``); dense is the plan in which every layer
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from visor_eval.models.cache import CachePart, KeyValues, LayerCache
+from visor_eval.models.pruning import Pruning
 from visor_eval.models.sequence import Batch, Lane, Prompt, Rotary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from visor_eval.core.pruning import Pruner
 
 Configuration = tuple[int, ...]  # full layers, from 1
 
@@ -24,7 +27,9 @@ Configuration = tuple[int, ...]  # full layers, from 1
 class Reader(Protocol):
     """How text reads vision tokens in a layer that does not process them."""
 
-    def prefill(self, layer: nn.Module, text: Lane, vision: Lane, batch: Batch, past: KeyValues) -> tuple[Tensor, object]:
+    def prefill(
+        self, layer: nn.Module, text: Lane, vision: Lane, batch: Batch, past: KeyValues
+    ) -> tuple[Tensor, object]:
         """Run ``layer`` for the text tokens and let them read; return the text states and what decode needs."""
         ...
 
@@ -36,9 +41,20 @@ class Reader(Protocol):
 class Chooser(Protocol):
     """Says which layers are full, row by row."""
 
-    shared: Configuration  # full for every row, before any choice
-    probe_layer: int | None  # the choice is made after this layer, on the state of an appended token; None: none is made
-    token: Tensor | None  # embedding of that token [dim]
+    @property
+    def shared(self) -> Configuration:
+        """Layers that are full for every row, as far as they come before any choice."""
+        ...
+
+    @property
+    def probe_layer(self) -> int | None:
+        """The choice is made after this layer, on the state of an appended token; None: no choice is made."""
+        ...
+
+    @property
+    def token(self) -> Tensor | None:
+        """Embedding of that token [dim]."""
+        ...
 
     def choose(self, states: Tensor | None, rows: int) -> list[Configuration]:
         """Configurations of all rows, given the appended token's states [rows, dim] (None without a probe layer)."""
@@ -66,6 +82,8 @@ class Decoding:
     positions: Tensor  # of the next token [batch]
     configurations: list[Configuration]
     layers: list[LayerCache] = field(default_factory=list)
+    vision_lengths: list[tuple[int, ...]] = field(default_factory=list)  # per row: vision tokens left at each layer
+    pruning_flops: list[int] = field(default_factory=list)  # per row: matrix products of all pruning scores
 
     @property
     def kv_bytes(self) -> int:
@@ -76,32 +94,62 @@ class Decoding:
 class SparseDecoder:
     """Runs the layers of a Qwen2-like language model under a plan."""
 
-    def __init__(self, language_model: nn.Module, lm_head: nn.Module, readers: Mapping[int, Reader] | None = None) -> None:
-        """Borrow the stock modules; ``readers`` by layer number, from 1."""
+    def __init__(
+        self,
+        language_model: nn.Module,
+        lm_head: nn.Module,
+        readers: Mapping[int, Reader] | None = None,
+        pruner: Pruner | None = None,
+    ) -> None:
+        """Borrow the stock modules; ``readers`` by layer number, from 1; a ``pruner`` needs every layer to be full."""
         self.language_model = language_model
         self.layers: Sequence[nn.Module] = list(language_model.layers)  # type: ignore[arg-type]
         self.lm_head = lm_head
         self.readers = dict(readers or {})
+        self.pruner = pruner
 
     def rotary(self, states: Tensor, positions: Tensor) -> Rotary:
         """Cos and sin for positions [batch, length]."""
         return self.language_model.rotary_emb(states, positions)  # type: ignore[operator]
 
-    def prefill(self, prompts: Sequence[Prompt], chooser: Chooser) -> Decoding:
-        """Run a padded batch of prompts up to the logits of their first new token."""
+    def prefill(
+        self, prompts: Sequence[Prompt], chooser: Chooser, groups: Sequence[str | None] | None = None
+    ) -> Decoding:
+        """Run a padded batch of prompts up to the logits of their first new token.
+
+        Args:
+            prompts: one per row.
+            chooser: says which layers are full.
+            groups: each row's task group, for pruners whose schedule depends on it; default: none.
+        """
+        if self.pruner is not None and len(chooser.shared) < len(self.layers):
+            raise ValueError("a pruner needs every layer to process the vision tokens; sparse plans cannot have one")
         if chooser.token is not None:
             prompts = [_with_token(prompt, chooser.token) for prompt in prompts]
         batch = Batch(prompts, self.rotary)
         configurations: list[Configuration] = [chooser.shared] * len(batch)
+        pruning = Pruning(self.pruner, self.language_model, batch, groups or [None] * len(batch))
         caches: list[LayerCache] = []
+        vision_lengths = []
         for number, layer in enumerate(self.layers, 1):
+            vision_lengths.append(batch.vision_lengths)
+            entering = pruning.entering(number, batch)
             caches.append(self._prefill_layer(number, layer, batch, configurations))
+            caches[-1].behind = batch.behind
+            pruning.after(number, entering, batch, caches[-1])
             if number == chooser.probe_layer:
                 configurations = chooser.choose(batch.last_text(), len(batch))
                 self._drop_probe(batch, caches)
         last = self.language_model.norm(batch.last_text())  # type: ignore[operator]
-        positions = torch.tensor(batch.lengths, device=last.device)
-        return Decoding(self.lm_head(last), positions, configurations, caches)
+        positions = torch.tensor(batch.ends, device=last.device)
+        return Decoding(
+            logits=self.lm_head(last),
+            positions=positions,
+            configurations=configurations,
+            layers=caches,
+            vision_lengths=list(zip(*vision_lengths, strict=True)),
+            pruning_flops=pruning.flops,
+        )
 
     def _prefill_layer(
         self, number: int, layer: nn.Module, batch: Batch, configurations: Sequence[Configuration]
@@ -143,8 +191,12 @@ class SparseDecoder:
     def decode(self, token_ids: Tensor, state: Decoding) -> Decoding:
         """One more token per row [batch]; ``state`` is consumed."""
         states = self.language_model.embed_tokens(token_ids)[:, None]  # type: ignore[operator]
+        behind = None
         cos, sin = self.rotary(states, state.positions[:, None])
         for number, (layer, cache) in enumerate(zip(self.layers, state.layers, strict=True), 1):
+            if cache.behind is not behind:
+                behind = cache.behind
+                cos, sin = self.rotary(states, (state.positions - behind)[:, None])
             for part in cache.parts:
                 if part.rows is None:
                     states = self._step(number, layer, states, (cos, sin), part)
@@ -153,7 +205,7 @@ class SparseDecoder:
                     stepped = self._step(number, layer, states[part.rows], rotary, part)
                     states = states.index_copy(0, part.rows, stepped)
         logits = self.lm_head(self.language_model.norm(states[:, 0]))  # type: ignore[operator]
-        return Decoding(logits, state.positions + 1, state.configurations, state.layers)
+        return replace(state, logits=logits, positions=state.positions + 1)
 
     def _step(self, number: int, layer: nn.Module, states: Tensor, rotary: Rotary, part: CachePart) -> Tensor:
         if part.reads:

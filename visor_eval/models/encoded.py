@@ -1,4 +1,4 @@
-"""The vision tokens of a sample as they enter the decoder, with the counts that their cost follows from."""
+"""Images on both sides of the vision tower: as tiles before it, as token sequences with their counts after it."""
 
 from __future__ import annotations
 
@@ -10,23 +10,31 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from visor_eval.core.tokens import AnyTokens
+
+@dataclass(frozen=True, kw_only=True)
+class TiledImage:
+    """One image before the tower."""
+
+    pixels: Tensor  # normalised, thumbnail first [tiles, 3, side, side]
+    size: tuple[int, int]  # height, width of the original in pixels
+    grid: tuple[int, int] | None  # tiles of the canvas: rows, columns; None: a single tile without a canvas
+
+    @classmethod
+    def of(cls, padded: Tensor, size: tuple[int, int], grid: tuple[int, int] | None) -> TiledImage:
+        """From the processor's pixels, which may be padded with empty tiles [tiles or more, 3, side, side]."""
+        tiles = 1 if grid is None else 1 + grid[0] * grid[1]
+        return cls(pixels=padded[:tiles], size=size, grid=grid)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedImage:
-    """One image."""
+    """One image behind reducers and projector."""
 
     sequence: Tensor  # [length, dim], newlines included
     tiles: int  # that the tower ran on
     projector_tokens: int  # that the projector ran on
     left_tokens: int  # after all reducers, newlines and unpadding aside
     reducer_flops: int  # capture and reduction
-
-    @classmethod
-    def of(cls, *, left: AnyTokens, **fields: object) -> EncodedImage:
-        """From the tokens that the reducers left."""
-        return cls(left_tokens=left.num_tokens, **fields)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -84,7 +84,8 @@ class Engine:
         """Answer one batch; sizes, numbers of images and configurations may be mixed."""
         started = time.perf_counter()
         ids = [self.backbone.token_ids(request.prompt, len(request.images)) for request in requests]
-        encoded = self.backbone.encode([request.images for request in requests], self.reduction)
+        images = [[self.reduction.prepare(image) for image in request.images] for request in requests]
+        encoded = self.backbone.encode(self.backbone.tile(images), self.reduction)
         prompts = [self.backbone.prompt(row, images.sequences) for row, images in zip(ids, encoded, strict=True)]
         state = self.decoder.prefill(prompts, self.chooser)
         rows = generate(

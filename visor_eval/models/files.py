@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
 from safetensors import safe_open
 from torch import Tensor
 
@@ -54,7 +54,9 @@ def weight_files(folder: Path) -> list[Path]:
     """
     files = sorted(folder.glob("*.safetensors"))
     if not files:
-        raise SetupError(f"{folder} holds no .safetensors weights; convert the checkpoint (pickle files are not loaded)")
+        raise SetupError(
+            f"{folder} holds no .safetensors weights; convert the checkpoint (pickle files are not loaded)"
+        )
     return files
 
 

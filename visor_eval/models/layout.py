@@ -1,8 +1,8 @@
 """From tiles to the token sequence of one image: thumbnail, then the canvas row by row, a newline after each row.
 
-The order is LLaVA-OneVision's (AnyRes with ``anyres_max_N``), as transformers 5 builds it; a test compares the two. It is
-written anew because transformers' own function assumes that every token of square tiles is there, which packing, pooling
-and selection leave.
+The order is LLaVA-OneVision's (AnyRes with ``anyres_max_N``), as transformers 5 builds it; a test compares the two. It
+is written anew because transformers' own function assumes that every token of square tiles is there, which packing,
+pooling and selection leave.
 """
 
 from __future__ import annotations
@@ -40,9 +40,7 @@ class Layout:
 TRAINED = Layout()
 
 
-def lay_out(
-    tokens: VisionTokens | ReducedTokens, newline: Tensor, max_tiles: int, layout: Layout = TRAINED
-) -> Tensor:
+def lay_out(tokens: VisionTokens | ReducedTokens, newline: Tensor, max_tiles: int, layout: Layout = TRAINED) -> Tensor:
     """Tokens of one image -> its sequence [length, dim].
 
     Args:
@@ -69,8 +67,8 @@ def lay_out(
 def packed_order(tokens: ReducedTokens, layout: Layout = TRAINED) -> Tensor:
     """Indices into the packed tokens in sequence order; -1 stands for a newline [length].
 
-    Thumbnail (kept tokens in raster order, then merged ones), then the kept tokens of all sub-tiles in raster order over
-    the whole canvas, then the merged ones tile by tile.
+    Thumbnail (kept tokens in raster order, then merged ones), then the kept tokens of all sub-tiles in raster order
+    over the whole canvas, then the merged ones tile by tile.
     """
     thumbnail = tokens.tile == 0
     order = [_sorted(thumbnail & ~tokens.merged, tokens.position), _sorted(thumbnail & tokens.merged, None)]

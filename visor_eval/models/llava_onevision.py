@@ -11,7 +11,8 @@ from torch import Tensor
 from visor_eval.core.tokens import VisionTokens
 from visor_eval.cost.anyres import AnyRes
 from visor_eval.models.capture import TowerCapture
-from visor_eval.models.encoded import EncodedImage, EncodedImages
+from visor_eval.models.configs import used_blocks
+from visor_eval.models.encoded import EncodedImage, EncodedImages, TiledImage
 from visor_eval.models.layout import lay_out
 from visor_eval.models.reduction import UNREDUCED, Reduction
 from visor_eval.models.sequence import Prompt
@@ -36,11 +37,12 @@ class LlavaOnevision:
         self.language_model = model.model.language_model
         self.lm_head = model.lm_head
         self.shape = backbone_shape(model.config, model.config.model_type)
-        vision = model.config.vision_config
+        tower = self.shape.tower
+        assert tower is not None
         self.anyres = AnyRes(
-            vision.image_size,
-            vision.image_size // vision.patch_size,
-            tuple((height, width) for height, width in model.config.image_grid_pinpoints),
+            tower.tile_px,
+            tower.side,
+            tuple((height, width) for height, width in model.config.image_grid_pinpoints or ()),
             int(model.config.vision_aspect_ratio.removeprefix("anyres_max_")),
         )
 
@@ -55,7 +57,8 @@ class LlavaOnevision:
     def token_ids(self, prompt: str, images: int) -> Tensor:
         """A user turn in the chat template, one placeholder token per image [n]."""
         content = [{"type": "image"}] * images + [{"type": "text", "text": prompt}]
-        text = self.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+        turn = [{"role": "user", "content": content}]
+        text = self.processor.apply_chat_template(turn, add_generation_prompt=True)  # type: ignore[arg-type]
         ids = self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
         return torch.tensor(ids, device=self.model.device)
 
@@ -64,45 +67,62 @@ class LlavaOnevision:
         return self.processor.tokenizer.decode(token_ids, skip_special_tokens=True).strip()
 
     # --- images -----------------------------------------------------------------------------------------------------
-    def encode(self, samples: Sequence[Sequence[Image]], reduction: Reduction = UNREDUCED) -> list[EncodedImages]:
-        """Vision tokens of every sample's images, as they enter the decoder.
+    def tile(self, samples: Sequence[Sequence[Image]]) -> list[list[TiledImage]]:
+        """Cut images into normalised tiles with the checkpoint's processor.
 
-        Args:
-            samples: the images of each sample; several images of one sample get one tile each (LLaVA-OneVision's
-                multi-image mode), a single image its AnyRes tiles.
-            reduction: reducers and the layout of what they leave.
+        A single image of a sample gets its AnyRes tiles; several images get one tile each (LLaVA-OneVision's
+        multi-image mode).
         """
-        samples = [[reduction.prepare(image.convert("RGB")) for image in sample] for sample in samples]
-        images = [(image, len(sample) == 1) for sample in samples for image in sample]
+        nested = [[image.convert("RGB") for image in sample] for sample in samples if sample]
+        if not nested:
+            return [[] for _ in samples]
+        pixels = iter(self.processor.image_processor(nested, return_tensors="pt")["pixel_values"])
+        return [
+            [
+                TiledImage.of(next(pixels).to(self.model.device), (image.height, image.width), self._grid(image, sample))
+                for image in sample
+            ]
+            for sample in samples
+        ]
+
+    def _grid(self, image: Image, sample: Sequence[Image]) -> tuple[int, int] | None:
+        return self.anyres.count(image.height, image.width).grid if len(sample) == 1 else None
+
+    def encode(
+        self, samples: Sequence[Sequence[TiledImage]], reduction: Reduction = UNREDUCED
+    ) -> list[EncodedImages]:
+        """Vision tokens of every sample's images, as they enter the decoder: tower, reducers, projector, layout."""
+        images = [image for sample in samples for image in sample]
         if not images:
             return [EncodedImages.join([]) for _ in samples]
-        grids = [self.anyres.count(image.height, image.width).grid if alone else None for image, alone in images]
-        counts = [1 if grid is None else 1 + grid[0] * grid[1] for grid in grids]
-        features, capture = self.tower(self._pixels(samples, counts), reduction.needs)
-        side, ends = self.anyres.side, list(accumulate(counts))
+        features, capture = self.tower(torch.cat([image.pixels for image in images]), reduction.needs)
+        counts = [len(image.pixels) for image in images]
+        side, ends = self.anyres.side, accumulate(counts)
         tokens = [
             reduction.before_projector(
                 VisionTokens(
                     features=features[end - count : end],
                     tile_shape=(side, side),
-                    grid=grid,
-                    image_size=(image.height, image.width),
+                    grid=image.grid,
+                    image_size=image.size,
                     **capture.of_image(slice(end - count, end)),
                 )
             )
-            for end, count, grid, (image, _) in zip(ends, counts, grids, images, strict=True)
+            for image, count, end in zip(images, counts, ends, strict=True)
         ]
         newline = self.model.model.image_newline
-        encoded = [
-            EncodedImage.of(
-                tiles=count,
-                projector_tokens=projected.num_tokens,
-                left=(left := reduction.after_projector(projected)),
-                sequence=lay_out(left, newline, self.anyres.max_tiles, reduction.layout),
-                reducer_flops=reduction.flops(count, self.shape),
+        encoded = []
+        for count, projected in zip(counts, self._project(tokens), strict=True):
+            left = reduction.after_projector(projected)
+            encoded.append(
+                EncodedImage(
+                    sequence=lay_out(left, newline, self.anyres.max_tiles, reduction.layout),
+                    tiles=count,
+                    projector_tokens=projected.num_tokens,
+                    left_tokens=left.num_tokens,
+                    reducer_flops=reduction.flops(count, self.shape),
+                )
             )
-            for count, projected in zip(counts, self._project(tokens), strict=True)
-        ]
         following = iter(encoded)
         return [EncodedImages.join([next(following) for _ in sample]) for sample in samples]
 
@@ -113,19 +133,11 @@ class LlavaOnevision:
             return count.tiles, count.vision_tokens
         return len(images), len(images) * (self.anyres.side**2 + 1)
 
-    def _pixels(self, samples: Sequence[Sequence[Image]], counts: Sequence[int]) -> Tensor:
-        """Normalised tiles of all images, thumbnail first [all tiles, 3, side, side]."""
-        padded = self.processor.image_processor([sample for sample in samples if sample], return_tensors="pt")
-        pixels = torch.cat([tiles[:count] for tiles, count in zip(padded["pixel_values"], counts, strict=True)])
-        return pixels.to(self.model.device, self.model.dtype)
-
     def tower(self, pixels: Tensor, needs: frozenset[Need] = frozenset()) -> tuple[Tensor, TowerCapture]:
         """Vision features that the projector was trained on [tiles, tokens, dim], and what reducers ``need``."""
-        layer = self.model.config.vision_feature_layer
         tower, capture = self.model.model.vision_tower, TowerCapture(needs)
-        blocks = list(tower.encoder.layers)
-        blocks = blocks[: layer if layer >= 0 else len(blocks) + 1 + layer]  # hidden state 0 is the embedding
-        states = tower.embeddings(pixels)
+        blocks = list(tower.encoder.layers)[: used_blocks(self.model.config)]
+        states = tower.embeddings(pixels.to(self.model.dtype))
         with capture.watching(blocks):
             for block in blocks:
                 states = block(states, attention_mask=None)

@@ -33,7 +33,7 @@ def load_backbone(pretrained: str | Path, *, device: str = "cpu", dtype: str = "
         SetupError: no such checkpoint, another architecture, damaged files, unknown dtype or device.
     """
     folder = checkpoint_folder(pretrained)
-    model_type = read_config(folder).get("model_type")
+    model_type = str(read_config(folder).get("model_type"))
     if model_type not in FAMILIES:
         raise SetupError(f"{pretrained} is a {model_type!r} checkpoint; supported architectures: {', '.join(FAMILIES)}")
     weight_files(folder)
@@ -41,12 +41,18 @@ def load_backbone(pretrained: str | Path, *, device: str = "cpu", dtype: str = "
     with _quiet():
         try:
             model = model_class.from_pretrained(
-                folder, dtype=torch_dtype(dtype), attn_implementation="sdpa", use_safetensors=True, local_files_only=True
+                folder,
+                dtype=torch_dtype(dtype),
+                attn_implementation="sdpa",
+                use_safetensors=True,
+                local_files_only=True,
             )
             processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
         except Exception as error:
-            raise SetupError(f"{pretrained} cannot be loaded ({_first_line(error)}): fetch the checkpoint again") from error
-    return family(model.to(torch_device(device)).eval().requires_grad_(False), processor)
+            raise SetupError(
+                f"{pretrained} cannot be loaded ({_first_line(error)}): fetch the checkpoint again"
+            ) from error
+    return family(model.to(torch_device(device)).eval().requires_grad_(False), processor)  # type: ignore[arg-type]
 
 
 def torch_dtype(name: str) -> torch.dtype:

@@ -1,20 +1,22 @@
 """The tokens of a batch on their way through the decoder: text and vision apart, in one order.
 
-Rows are padded on the right: causal attention then never reads padding, and no mask is needed at prefill. Most layers of a
-sparse plan see the text alone; a full layer sees text and vision merged into their original order.
+Rows are padded on the right: causal attention then never reads padding, and no mask is needed at prefill. Most layers
+of a sparse plan see the text alone; a full layer sees text and vision merged into their original order.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from visor_eval.core.pruning import Pruned
 
 Rotary = tuple[Tensor, Tensor]  # cos, sin [batch, length, head_dim]
 PADDING = 1 << 30  # the position of padding: behind every real token
@@ -91,6 +93,14 @@ class Lane:
         return self.positions < PADDING if self.padded else None
 
 
+class Row(NamedTuple):
+    """One sample's tokens in sequence order, without padding."""
+
+    states: Tensor  # [length, dim]
+    positions: Tensor  # [length]
+    vision: Tensor  # True for vision tokens [length]
+
+
 class Batch:
     """Text and vision tokens of a batch; full layers borrow them merged, all others borrow the text."""
 
@@ -107,6 +117,8 @@ class Batch:
             [p.vision_positions for p in prompts], batch_first=True, padding_value=PADDING
         )
         self._vision_rotary: Rotary | None = None
+        self.ends = tuple(p.length for p in prompts)  # position of each row's next token, unless renumbered
+        self.behind: Tensor | None = None  # how far renumbering has moved that position back [batch]
         self._set_text_positions([p.text_positions for p in prompts])
 
     def __len__(self) -> int:
@@ -121,8 +133,8 @@ class Batch:
         order = both.argsort(dim=1, stable=True)
         self._place = order.argsort(dim=1)  # of each text, then vision token in the merged sequence
         self._order = order[:, : max(self.lengths)]
-        self._text_rotary = self._rotary(self._text, self._text_positions.clamp(max=max(self.lengths)))
-        merged = both.gather(1, self._order).clamp(max=max(self.lengths))
+        self._text_rotary = self._rotary(self._text, self._text_positions.clamp(max=max(self.ends)))
+        merged = both.gather(1, self._order).clamp(max=max(self.ends))
         self._merged_rotary = self._rotary(self._text, merged)
 
     def select(self, numbers: Sequence[int]) -> Batch:
@@ -131,11 +143,12 @@ class Batch:
         part = object.__new__(Batch)
         self._split()
         part._rotary, part._merged, part._vision_rotary = self._rotary, None, None
+        part.behind = None if self.behind is None else self.behind[rows]
         for name in ("_text", "_vision", "_vision_positions", "_text_positions", "_place", "_order"):
             setattr(part, name, getattr(self, name)[rows])
         for name in ("_text_rotary", "_merged_rotary"):
             setattr(part, name, tuple(half[rows] for half in getattr(self, name)))
-        for name in ("image_lengths", "prefix_tokens", "vision_lengths", "text_lengths", "lengths"):
+        for name in ("image_lengths", "prefix_tokens", "vision_lengths", "text_lengths", "lengths", "ends"):
             setattr(part, name, tuple(getattr(self, name)[number] for number in numbers))
         return part
 
@@ -151,7 +164,7 @@ class Batch:
         """All rows' vision tokens."""
         self._split()
         if self._vision_rotary is None:
-            self._vision_rotary = self._rotary(self._vision, self._vision_positions.clamp(max=max(self.lengths)))
+            self._vision_rotary = self._rotary(self._vision, self._vision_positions.clamp(max=max(self.ends)))
         return Lane(self._vision, self._vision_positions, self._vision_rotary, self.vision_lengths)
 
     def set_text(self, states: Tensor, rows: Tensor | None = None) -> None:
@@ -164,7 +177,7 @@ class Batch:
 
     # --- text and vision merged -------------------------------------------------------------------------------------
     def merged(self, rows: Tensor | None = None, numbers: Sequence[int] | None = None) -> Lane:
-        """Text and vision in sequence order, of ``rows`` (on the device; ``numbers``: the same on the host) or of all."""
+        """Text and vision in sequence order, of all rows or of ``rows`` (``numbers``: the same on the host)."""
         if rows is None or numbers is None:
             if self._merged is None:
                 self._merged = _take(torch.cat([self._text, self._vision], dim=1), self._order)
@@ -175,6 +188,12 @@ class Batch:
         states = _take(torch.cat([self._text[rows], self._vision[rows]], dim=1), order)
         cos, sin = (part[rows, : max(lengths)] for part in self._merged_rotary)
         return Lane(states, self._merged_positions()[rows, : max(lengths)], (cos, sin), lengths)
+
+    def row(self, number: int) -> Row:
+        """The tokens of row ``number``."""
+        merged, length = self.merged(), self.lengths[number]
+        vision = self._order[number, :length] >= self._text_positions.shape[1]
+        return Row(merged.states[number, :length], merged.positions[number, :length], vision)
 
     def set_merged(self, states: Tensor, rows: Tensor | None = None) -> None:
         """Replace the states that ``merged`` gave for the same ``rows``."""
@@ -211,7 +230,52 @@ class Batch:
         self._split()
         rows = [self._text_positions[row, : length - 1] for row, length in enumerate(self.text_lengths)]
         self._text = self._text[:, : max(self.text_lengths) - 1]
+        self.ends = tuple(end - 1 for end in self.ends)
         self._set_text_positions(rows)
+
+
+    # --- fewer vision tokens ----------------------------------------------------------------------------------------
+    def prune(self, rows: Mapping[int, Pruned], *, renumber: bool) -> None:
+        """Leave what ``rows`` says of those rows' vision tokens; the text stays.
+
+        Args:
+            rows: by row number; reconstructed tokens go right behind the place of the row's last vision token.
+            renumber: give those rows' tokens the positions 0, 1, ... in their new order; else each keeps its own.
+        """
+        self._split()
+        vision, vision_positions, text_positions = [], [], []
+        for number, (text_tokens, vision_tokens) in enumerate(zip(self.text_lengths, self.vision_lengths, strict=True)):
+            states, places = self._vision[number, :vision_tokens], self._vision_positions[number, :vision_tokens]
+            text = self._text_positions[number, :text_tokens]
+            if number in rows:
+                states, places = _pruned(states, places, rows[number], renumber=renumber)
+                if renumber:
+                    ranks = torch.cat([text, places]).argsort(stable=True).argsort()
+                    text, places = ranks[:text_tokens], ranks[text_tokens:]
+            vision.append(states)
+            vision_positions.append(places)
+            text_positions.append(text)
+        self._vision, self._vision_rotary = pad_sequence(vision, batch_first=True), None
+        self._vision_positions = pad_sequence(vision_positions, batch_first=True, padding_value=PADDING)
+        self.vision_lengths = tuple(len(states) for states in vision)
+        self.image_lengths = tuple(  # which image a token belonged to is forgotten
+            (self.vision_lengths[number],) if number in rows else lengths
+            for number, lengths in enumerate(self.image_lengths)
+        )
+        self._set_text_positions(text_positions)
+        if renumber:
+            removed = [end - length for end, length in zip(self.ends, self.lengths, strict=True)]
+            self.behind = torch.tensor(removed, device=self._text.device)
+
+
+def _pruned(states: Tensor, places: Tensor, cut: Pruned, *, renumber: bool) -> tuple[Tensor, Tensor]:
+    """One row's vision tokens and the places that order them; reconstructed ones share the last token's place."""
+    if cut.extra is None:
+        return states[cut.keep], places[cut.keep]
+    if not renumber:
+        raise ValueError("reconstructed tokens have no position of their own: the pruner must renumber")
+    extra = cut.extra.to(states)
+    return torch.cat([states[cut.keep], extra]), torch.cat([places[cut.keep], places[-1:].expand(len(extra))])
 
 
 def _take(states: Tensor, index: Tensor) -> Tensor:

@@ -44,9 +44,7 @@ class Flops(Record):
     projections: int = 0  # q, k, v, o of the decoder's own layers
     attention: int = 0  # the decoder's own attention, all query-key pairs asked for
     mlp: int = 0  # gate, up, down
-    cross_attention: int = (
-        0  # all that reading vision adds to READ layers: q, k, v, o, depthwise convolution, attention
-    )
+    cross_attention: int = 0  # what reading vision adds to READ layers: q, k, v, o, convolution, attention
     router: int = 0  # the routing token's way to the probe layer, and the router's MLP
     lm_head: int = 0  # one position per generated token
     attention_causal: int = 0  # as `attention`, only pairs that the causal mask lets through

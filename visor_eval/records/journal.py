@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -82,34 +82,50 @@ class Journal:
             raise
 
     def append(self, key: JournalKey, payload: Mapping[str, JsonValue]) -> None:
-        """Write one finished sample; it is on the disk when this returns.
+        """Write one finished sample; it is on the disk when this returns. Errors as for ``append_all``."""
+        self.append_all([(key, payload)])
+
+    def append_all(self, samples: Sequence[tuple[JournalKey, Mapping[str, JsonValue]]]) -> None:
+        """Write a batch of finished samples with one fsync; they are on the disk when this returns.
 
         Raises:
-            JournalError: the sample could not be written (disk full, read-only); all earlier samples are kept, and the
-                journal can be appended to again once the cause is removed.
-            ValueError: the sample is in the journal already, or the journal is closed.
+            JournalError: they could not be written (disk full, read-only); all earlier samples are kept, none of these
+                is, and the journal can be appended to again once the cause is removed.
+            ValueError: a sample is in the journal already, or the journal is closed.
         """
         if self._fd < 0:
             raise ValueError(f"{self.path.name} is closed")
-        if key in self._entries:
-            raise ValueError(f"{self.path.name} already holds {key}")
-        line = encode_line(key, payload)
+        new: dict[JournalKey, dict[str, JsonValue]] = {}
+        lines = []
+        for key, payload in samples:
+            if key in self._entries or key in new:
+                raise ValueError(f"{self.path.name} already holds {key}")
+            line = encode_line(key, payload)
+            lines.append(line)
+            new[key] = _decode(line)[1]
+        data = b"".join(lines)
         try:
-            _write_all(self._fd, line, self._end)
+            _write_all(self._fd, data, self._end)
             os.fsync(self._fd)
         except OSError as error:
-            try:
-                os.ftruncate(self._fd, self._end)
-                os.fsync(self._fd)
-            except OSError:
-                logger.warning("%s: could not cut off a half-written line; it is dropped on the next start", self.path)
+            self._cut_off()
+            first = next(iter(new))
+            named = f"sample {first.task} {first.doc_id}" + (f" and {len(new) - 1} more" if len(new) > 1 else "")
             raise JournalError(
-                f"could not write sample {key.task} {key.doc_id} to {self.path}: {error.strerror or error}. "
-                f"The {len(self._entries)} samples before it are safe; make room or fix the disk and run the same "
+                f"could not write {named} to {self.path}: {error.strerror or error}. "
+                f"The {len(self._entries)} samples before are safe; make room or fix the disk and run the same "
                 "command again to go on"
             ) from error
-        self._end += len(line)
-        self._entries[key] = json.loads(json.dumps(payload))
+        self._end += len(data)
+        self._entries.update(new)
+
+    def _cut_off(self) -> None:
+        """Remove what a failed write left behind."""
+        try:
+            os.ftruncate(self._fd, self._end)
+            os.fsync(self._fd)
+        except OSError:
+            logger.warning("%s: could not cut off a half-written line; it is dropped on the next start", self.path)
 
     def __contains__(self, key: object) -> bool:
         """Whether the sample is finished."""
@@ -183,18 +199,21 @@ def _complete_lines(path: Path) -> tuple[bytes, int]:
 
 def _parse(path: Path, content: bytes) -> Iterator[tuple[JournalKey, dict[str, JsonValue]]]:
     for number, line in enumerate(content.split(b"\n")[:-1], 1):
-        checksum, _, body = line.partition(b" ")
         try:
-            if int(checksum, 16) != zlib.crc32(body):
-                raise ValueError("checksum differs")
-            entry = json.loads(body)
-            key = JournalKey(entry["task"], entry["doc_id"], entry["request_hash"])
-            yield key, entry["payload"]
+            yield _decode(line)
         except (ValueError, KeyError, TypeError) as error:
             raise JournalError(
                 f"{path}, line {number} is damaged ({error or type(error).__name__}); delete that line to compute its "
                 "sample again, or start a new run folder"
             ) from error
+
+
+def _decode(line: bytes) -> tuple[JournalKey, dict[str, JsonValue]]:
+    checksum, _, body = line.rstrip(b"\n").partition(b" ")
+    if int(checksum, 16) != zlib.crc32(body):
+        raise ValueError("checksum differs")
+    entry = json.loads(body)
+    return JournalKey(entry["task"], entry["doc_id"], entry["request_hash"]), entry["payload"]
 
 
 def _write_all(fd: int, data: bytes, offset: int) -> None:

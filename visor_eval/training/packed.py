@@ -4,9 +4,9 @@ The same mathematics as one question at a time at inference (tests/training comp
 one size.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,7 @@ from visor_eval.training.layers import BlockWeights, LayerWeights, Rotary, Shape
 from visor_eval.training.pixels import pack
 from visor_eval.visor.modules import VisorModules
 
+Result = TypeVar("Result")
 IGNORED = -100  # label of positions without loss
 
 
@@ -65,10 +66,8 @@ class PackedModel:
 
     def __post_init__(self) -> None:
         """Compile the layer functions if asked to."""
-        wrap = partial(torch.compile, dynamic=True) if self.compiled else (lambda function: function)
-        self._text, self._full, self._read = map(
-            wrap, (functions.text_layer, functions.full_layer, functions.read_block)
-        )
+        chosen = (functions.text_layer, functions.full_layer, functions.read_block)
+        self._text, self._full, self._read = map(_compiled, chosen) if self.compiled else chosen
         decoder = self.model.model.language_model
         attention = decoder.layers[0].self_attn
         self.shape = Shape(decoder.config.num_attention_heads, attention.head_dim, decoder.norm.variance_epsilon, self.compute)
@@ -146,6 +145,22 @@ class PackedModel:
         decoder = self.model.model.language_model
         cos, sin = decoder.rotary_emb(torch.zeros(1), torch.arange(length)[None])
         return Rotary(cos[0], sin[0])
+
+
+def _compiled(function: Callable[..., Result]) -> Callable[..., Result]:
+    """One graph for all batch sizes, lengths and layouts; widths stay constants."""
+    compiled = torch.compile(function)
+
+    def call(*arguments: Tensor | tuple) -> Result:
+        for argument in arguments:
+            if isinstance(argument, Rotary):
+                for table in argument:
+                    torch._dynamo.maybe_mark_dynamic(table, 0)
+            elif isinstance(argument, Tensor):  # [rows, tokens, hidden] or [tokens, tokens]
+                torch._dynamo.maybe_mark_dynamic(argument, (0, 1))
+        return compiled(*arguments)
+
+    return call
 
 
 def causal_bias(length: int) -> Tensor:

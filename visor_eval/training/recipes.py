@@ -13,7 +13,7 @@ class LanguageRecipe:
     steps: int
     cross_only_share: float = 0.0  # steps whose vision tokens are never updated (our deviation from the paper)
     dense_share: float = 0.0  # steps in which every stock layer runs on everything and no block is used
-    images: int = 12  # single-tile images per step; larger layouts get fewer
+    images: int = 16  # per step, single-tile and short prompts; other kinds get fewer
     questions: int = 6  # per image
     lr: float = 1.5e-3
     betas: tuple[float, float] = (0.9, 0.98)
@@ -40,7 +40,7 @@ class LanguageRecipe:
 
 def universal(steps: int = 7000, **changes: object) -> LanguageRecipe:
     """One viable configuration per step, some cross-attention-only and some dense steps."""
-    fields = {"name": "universal", "steps": steps, "cross_only_share": 0.08, "dense_share": 0.10, **changes}
+    fields = {"name": "universal", "steps": steps, "cross_only_share": 0.08, "dense_share": 0.08, **changes}
     return LanguageRecipe(**fields)  # type: ignore[arg-type]
 
 

@@ -8,6 +8,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,8 +21,16 @@ from visor_eval.training.pixels import tiles
 from visor_eval.training.tokenizer import END, TURN_ASSISTANT, TURN_USER
 
 Layout = tuple[int, int]  # tile rows, tile columns
+LONG_PROMPT = 9  # mean tokens above which a task's questions are batched apart, since padding costs as much as text
 PROBE_ITEMS = 24  # per task, to learn its layouts
 ROUTER_SEED_OFFSET = 1_000_003  # the router's slice of the training data: same split, other seeds
+
+
+class Kind(NamedTuple):
+    """What the images and questions of one batch have in common."""
+
+    layout: Layout
+    long: bool  # many options in the prompt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +75,7 @@ class QuestionTokens:
                 continue
             prompt, answer = self.prompt(question), self.ids(question.answers[0])
             rows.append((prompt + answer, [IGNORED] * (len(prompt) - 1) + answer + [self.end]))
-        width = -(-max(len(tokens) for tokens, _ in rows) // 4) * 4
+        width = -(-max(len(tokens) for tokens, _ in rows) // 2) * 2
         tokens = torch.tensor([[*ids, *[self.pad] * (width - len(ids))] for ids, _ in rows])
         labels = torch.tensor([[*due, *[IGNORED] * (width - len(due))] for _, due in rows])
         return tokens, labels
@@ -83,18 +92,21 @@ class Stream:
     tasks: tuple[str, ...]
     split: str
     seed: int
-    images: int  # per batch, for a single-tile image; larger layouts get fewer
+    images: int  # per batch, for a single-tile image and short prompts; others get fewer
     questions: int = 6  # per image
-    layouts: dict[str, dict[Layout, float]] = field(init=False)
+    kinds: dict[str, dict["Kind", float]] = field(init=False)  # task -> kind of batch -> share
 
     def __post_init__(self) -> None:
-        """Learn which layouts each task has."""
-        self.layouts = {}
+        """Learn which layouts and prompt lengths each task has."""
+        self.kinds = {}
         for task in self.tasks:
-            seen = Counter(
-                layout_of(stream_item(self.split, task, self.seed, index, questions=1)) for index in range(PROBE_ITEMS)
-            )
-            self.layouts[task] = {layout: count / PROBE_ITEMS for layout, count in sorted(seen.items())}
+            items = [
+                stream_item(self.split, task, self.seed, index, questions=self.questions) for index in range(PROBE_ITEMS)
+            ]
+            lengths = [len(self.tokens.prompt(question)) for item in items for question in item.questions]
+            long = sum(lengths) / len(lengths) > LONG_PROMPT
+            seen = Counter(Kind(layout_of(item), long) for item in items)
+            self.kinds[task] = {kind: count / PROBE_ITEMS for kind, count in sorted(seen.items())}
 
     def batch(self, step: int, weights: Mapping[str, float] | None = None, keep: Keep | None = None) -> Batch:
         """The batch of ``step``.
@@ -106,17 +118,17 @@ class Stream:
         """
         draw = random.Random(f"{self.split}/{self.seed}/{step}")
         weights = weights or dict.fromkeys(self.tasks, 1.0)
-        mass: Counter[Layout] = Counter()
+        mass: Counter[Kind] = Counter()
         for task in self.tasks:
-            for layout, share in self.layouts[task].items():
-                mass[layout] += weights[task] * share
-        layout = draw.choices(sorted(mass), [mass[layout] for layout in sorted(mass)])[0]
-        chances = [weights[task] * self.layouts[task].get(layout, 0.0) for task in self.tasks]
+            for kind, share in self.kinds[task].items():
+                mass[kind] += weights[task] * share / images_of(self.images, kind)  # so that images keep their shares
+        kind = draw.choices(sorted(mass), [mass[kind] for kind in sorted(mass)])[0]
+        chances = [weights[task] * self.kinds[task].get(kind, 0.0) for task in self.tasks]
         items = []
-        for task in draw.choices(self.tasks, chances, k=images_of(self.images, layout)):
+        for task in draw.choices(self.tasks, chances, k=images_of(self.images, kind)):
             while True:
                 item = stream_item(self.split, task, self.seed, draw.randrange(2**31), questions=self.questions)
-                if layout_of(item) == layout:
+                if layout_of(item) == kind.layout:
                     break
             items.append(item)
         return pack_items(items, self.tokens, self.questions, keep)
@@ -127,9 +139,10 @@ def layout_of(item: Item) -> Layout:
     return item.image.shape[0] // TILE, item.image.shape[1] // TILE
 
 
-def images_of(single: int, layout: Layout) -> int:
-    """Images per batch, so that large layouts do not make steps much slower: half as many from four tiles on."""
-    return max(2, single * 2 // (2 + (layout[0] * layout[1] - 1) // 2))
+def images_of(single: int, kind: Kind) -> int:
+    """Images per batch: fewer where an image or its questions are long, so that all steps take about as long."""
+    area = kind.layout[0] * kind.layout[1]
+    return max(2, round(single * (1.0 if area == 1 else 0.75 if area == 2 else 0.5) * (0.65 if kind.long else 1.0)))
 
 
 def pack_items(items: Sequence[Item], tokens: QuestionTokens, questions: int, keep: Keep | None = None) -> Batch:

@@ -102,7 +102,7 @@ def build_visor_zero(
     Text reads in VISOR's read layers through the layer's own attention (``StaleKeys``). Never to be confused with
     trained VISOR: no weights were adapted to it.
     """
-    settings = VisorConfig.for_layers(backbone.model.config.text_config.num_hidden_layers)
+    settings = VisorConfig.for_layers(backbone.shape.decoder.layers)
     if config == ROUTER:
         raise SetupError(f"visor-zero has no router: give --config {LARGEST} or layers such as --config 1,4")
     return Engine(

@@ -6,6 +6,7 @@ import torch
 from transformers import LlavaOnevisionForConditionalGeneration, ProcessorMixin
 
 from visor_eval.errors import SetupError
+from visor_eval.models.configs import text_config
 from visor_eval.models.files import read_config, tensors_with_prefix
 from visor_eval.visor.config import VisorConfig
 from visor_eval.visor.modules import VisorModules
@@ -51,7 +52,7 @@ def load_visor(folder: Path, model: LlavaOnevisionForConditionalGeneration) -> V
             "or use --model visor-zero, which needs no training"
         )
     with torch.device("meta"):
-        modules = VisorModules(config, model.config.text_config)
+        modules = VisorModules(config, text_config(model.config))
     try:
         modules.load_state_dict(tensors, assign=True)
     except RuntimeError as error:

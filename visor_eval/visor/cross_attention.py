@@ -83,7 +83,8 @@ class CrossAttentionBlock(nn.Module):
         Args:
             text: hidden states after the preceding layer [batch, text, hidden].
             vision: from ``keys_values``.
-            mask: True where a text token may look [batch, 1, text, vision]; a token that may look at nothing gets zeros.
+            mask: True where a text token may look [batch, 1, text, vision]; where it may look at nothing, it gets
+                zeros.
         """
         batch, length, _ = text.shape
         queries = self.q_proj(self.norm_text(text)).view(batch, length, self.shape.heads, self.shape.head_dim)

@@ -4,6 +4,7 @@ from torch import nn
 from transformers import Qwen2Config
 from transformers.models.qwen2.modeling_qwen2 import Qwen2Model
 
+from visor_eval.models.configs import head_dim, kv_heads
 from visor_eval.visor.config import VisorConfig
 from visor_eval.visor.cross_attention import AttentionShape, CrossAttentionBlock
 from visor_eval.visor.router import Router
@@ -19,8 +20,8 @@ class VisorModules(nn.Module):
         shape = AttentionShape(
             hidden=text_config.hidden_size,
             heads=text_config.num_attention_heads,
-            kv_heads=text_config.num_key_value_heads,
-            head_dim=getattr(text_config, "head_dim", None) or text_config.hidden_size // text_config.num_attention_heads,
+            kv_heads=kv_heads(text_config),
+            head_dim=head_dim(text_config),
             norm_eps=text_config.rms_norm_eps,
         )
         self.blocks = nn.ModuleDict(

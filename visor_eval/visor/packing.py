@@ -1,8 +1,8 @@
 """Token packing (VISOR-TR): the tower's patch grid, interpolated to fewer tokens before the projector.
 
 Supplement S9: a factor of 1/sqrt(2) per side halves the tokens, 27 x 27 -> 19 x 19. The text also speaks of a
-space-to-depth step. The default here is plain interpolation, which adds no parameter; ``space_to_depth`` gathers each 2 x 2
-block into one token of four times the width and needs a projector that was built for it.
+space-to-depth step. The default here is plain interpolation, which adds no parameter; ``space_to_depth`` gathers each
+2 x 2 block into one token of four times the width and needs a projector that was built for it.
 """
 
 from dataclasses import dataclass

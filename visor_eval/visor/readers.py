@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
-from transformers.models.qwen2.modeling_qwen2 import apply_rotary_pos_emb
+from transformers.models.qwen2.modeling_qwen2 import Qwen2Attention, apply_rotary_pos_emb
 
 from visor_eval.models.decoder import run_step
 
@@ -31,7 +31,9 @@ class AddedBlock:
         """Wrap a trained block."""
         self.block = block
 
-    def prefill(self, layer: nn.Module, text: Lane, vision: Lane, batch: Batch, past: KeyValues) -> tuple[Tensor, object]:
+    def prefill(
+        self, layer: nn.Module, text: Lane, vision: Lane, batch: Batch, past: KeyValues
+    ) -> tuple[Tensor, object]:
         """Text after the first vision token reads; text before it has nothing to read."""
         states = layer(text.states, attention_mask=None, position_embeddings=text.rotary, past_key_values=past)
         past.keep(text.lengths)
@@ -52,7 +54,10 @@ class AddedBlock:
         """The positional convolution runs over one image at a time."""
         if all(len(lengths) <= 1 for lengths in batch.image_lengths):
             return self.block.positioned(vision.states, vision.valid)
-        rows = [row.split([*lengths, len(row) - sum(lengths)]) for row, lengths in zip(vision.states, batch.image_lengths, strict=True)]
+        rows = [
+            row.split([*lengths, len(row) - sum(lengths)])
+            for row, lengths in zip(vision.states, batch.image_lengths, strict=True)
+        ]
         return pad_sequence(
             [torch.cat([self.block.positioned(image[None])[0] for image in images if len(image)]) for images in rows],
             batch_first=True,
@@ -62,7 +67,9 @@ class AddedBlock:
 class StaleKeys:
     """visor-zero: the layer's own attention, its keys and values extended by vision tokens that were left behind."""
 
-    def prefill(self, layer: nn.Module, text: Lane, vision: Lane, batch: Batch, past: KeyValues) -> tuple[Tensor, object]:
+    def prefill(
+        self, layer: nn.Module, text: Lane, vision: Lane, batch: Batch, past: KeyValues
+    ) -> tuple[Tensor, object]:
         """Vision keys and values come from the layer's own norm, projections and rotary positions."""
         past.update(*_own_keys_values(layer, vision))
         mask = torch.cat([_before(vision, text), _before(text, text, inclusive=True)], dim=-1)
@@ -77,7 +84,7 @@ class StaleKeys:
 
 
 def _own_keys_values(layer: nn.Module, vision: Lane) -> tuple[Tensor, Tensor]:
-    attention = layer.self_attn
+    attention = cast("Qwen2Attention", layer.self_attn)
     normed = layer.input_layernorm(vision.states)  # type: ignore[operator]
     split = (*normed.shape[:2], -1, attention.head_dim)
     keys = attention.k_proj(normed).view(split).transpose(1, 2)  # type: ignore[operator, union-attr]

@@ -9,6 +9,7 @@ from pathlib import Path
 from visor_eval.models.engine import Answer
 from visor_eval.records import CostRecord, Flops
 
+STOP_AFTER: int | None = None  # for tests of resuming: the engine is interrupted after so many samples
 GUESSES = ("yes", "no", "A", "B", "7", "red")
 
 
@@ -68,11 +69,24 @@ class FakeEngine:
         ]
 
 
-def fake(checkpoint, *, device, dtype, config, parts, table=None, log=None, delay_s=0.0, stop_after=None):
+def fake(checkpoint, *, device, dtype, config, parts, table=None, log=None, delay_s=0.0):
     """Build the engine; ``table`` is a JSON file of answers."""
     answers = json.loads(Path(table).read_text()) if table else {}
     log = None if log is None else Path(log)
-    return FakeEngine(answers, log=log, delay_s=delay_s, stop_after=stop_after, parts=parts)
+    return FakeEngine(answers, log=log, delay_s=delay_s, stop_after=STOP_AFTER, parts=parts)
+
+
+class BrokenEngine:
+    """A model that fails."""
+
+    def answer(self, requests):
+        """Never answers."""
+        raise RuntimeError("shapes differ")
+
+
+def broken(checkpoint, *, device, dtype, config, parts):
+    """Build it."""
+    return BrokenEngine()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,42 @@
+"""A tiny model of the embedded family's shape, shared by the training tests."""
+
+import pytest
+import torch
+from visor_tasks.mini import PHRASES, WORDS
+
+from visor_eval.training.family import FamilyShape, build_model, build_processor
+from visor_eval.training.tokenizer import build_tokenizer
+from visor_eval.visor.config import VisorConfig
+from visor_eval.visor.modules import VisorModules
+
+TINY = FamilyShape(hidden=32, layers=6, intermediate=48, tower_hidden=32, tower_intermediate=48)
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    return build_tokenizer(PHRASES, WORDS)
+
+
+@pytest.fixture(scope="session")
+def processor(tokenizer):
+    return build_processor(tokenizer)
+
+
+@pytest.fixture
+def model(tokenizer):
+    return build_model(tokenizer, TINY, seed=1)
+
+
+@pytest.fixture
+def visor(model):
+    """VISOR modules that do something: gates open, convolution not zero."""
+    torch.manual_seed(0)
+    config = VisorConfig(candidates=(1, 4), read_layers=(2, 5), configurations=((1,), (1, 4)))
+    modules = VisorModules(config, model.config.text_config)
+    modules.initialise_from(model.model.language_model)
+    with torch.no_grad():
+        for block in modules.blocks.values():
+            block.gate.fill_(0.7)
+            block.conv.weight.normal_(std=0.3)
+            block.conv.bias.normal_(std=0.1)
+    return modules
