@@ -1,10 +1,12 @@
-"""FastV (Chen et al., ECCV 2024, arXiv:2403.06764): after K layers keep the vision tokens that the last token looks at.
+"""FastV (Chen et al., ECCV 2024): after K layers keep the vision tokens that the last token attends to.
 
-Follows pkunlp-icler/FastV at d165972 (no licence file at its root; its vendored trees are Apache-2.0), cached path of the
-llava-hf fork; spec/decoder_methods.md section 3. Deviations: at least one token stays; vision tokens of several images
-are ranked together (the authors take one contiguous span); equal scores go to the lower index; the attention row is
-computed from the layer's query and its cached keys in float32. The paper speaks of the average attention of all tokens,
-the code uses the last token's row, and so does this.
+arXiv:2403.06764. Behaviour of pkunlp-icler/FastV at d165972 (no licence file at its root; its vendored trees are
+Apache-2.0), cached path of the llava-hf fork, written anew from spec/decoder_methods.md section 3.
+
+Deviations: at least one token stays; vision tokens of several images are ranked together (authors: one contiguous
+span); any batch; equal scores go to the lower index; the attention row is computed from the layer's query and its
+cached keys in float32. The paper speaks of the average attention of all tokens; the code takes the last token's row,
+and so does this.
 """
 
 from dataclasses import dataclass

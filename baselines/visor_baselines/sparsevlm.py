@@ -1,21 +1,21 @@
-"""SparseVLM (Zhang et al., ICML 2025, arXiv:2410.04417): text tokens that relate to the image rate its tokens.
+"""SparseVLM (Zhang et al., ICML 2025): text tokens that relate to the image rate its tokens.
 
-Follows the v1.x path of Gumpest/SparseVLMs at 26a5f48 (Apache-2.0), `rule="rank"` its first release 91fb6d9;
-spec/decoder_methods.md section 2. Raters are the text tokens after the image whose share of the softmax of vision times
-text input embeddings is above the mean. After each pruning layer their rows of its attention, averaged, rank the vision
-tokens; the best of the pruned ones are clustered and re-inserted as means behind the last vision token. Positions are
-renumbered.
+arXiv:2410.04417. Behaviour of the v1.x path of Gumpest/SparseVLMs at 26a5f48 (Apache-2.0), ``rule="rank"`` that of its
+first release 91fb6d9, written anew from spec/decoder_methods.md section 2. Raters are the text tokens after the image
+whose share of softmax(vision x text), on input embeddings, is above the mean. After each pruning layer their rows of
+its attention, averaged, rank the vision tokens; the best of the pruned ones are clustered and come back as means behind
+the last vision token. Positions are renumbered.
 
 Schedule: the authors' layers 2, 6, 15 of 32 (from 0) scale as ``round(l * L / 32)``; their tables for 576 tokens become
-shares of N0 (kept and reconstructed together). `compat` is their 128-token table: 4.5x by their own metric, 3.8x by what
-enters the layers; `true-linear` and `true-flops` reach 4.5x in the tokens resp. FLOPs (196 tokens) that layers really see.
+shares of N0, kept and reconstructed together. ``compat`` is their 128-token table: 4.5x by their own metric, 3.8x by
+what enters the layers; ``true-linear`` and ``true-flops`` reach 4.5x in tokens or FLOPs (at 196 tokens) really seen.
 
-Deviations: a stage whose budget covers all tokens does nothing (theirs always removes one: `always_prune=True`); where no
-text token stands out all of them rate (theirs: NaN); clustering without noise, which is what their half-precision runs
-compute; raters stand behind the last image, and the vision tokens of several images are ranked together (theirs takes the
-second image for text); any batch; at least one token stays; equal scores go to the lower index; float32. Paper and code:
-S12 takes raters from attention maps and the count from the rank; the code uses embeddings and fixed tables, and so does
-this. SparseVLM+ (v2.0) is not included.
+Deviations: a stage whose budget covers all tokens does nothing (authors: one goes at least, ``always_prune=True``);
+where no text token stands out all of them rate (authors: NaN); clustering without noise, which is what the authors'
+half-precision runs compute; raters stand behind the last image, and the vision tokens of several images are ranked
+together (authors: a second image is text); any batch; at least one token stays; equal scores go to the lower index;
+scores in float32. S12 takes raters from attention maps and the count from the rank; the code uses embeddings and fixed
+tables, and so does this. SparseVLM+ (v2.0) is not included.
 """
 
 from dataclasses import dataclass
@@ -105,7 +105,7 @@ class SparseVLM:
         return Pruned(keep=keep, extra=recycle(view.after[view.vision], scores, keep))
 
     def rated(self, view: Boundary) -> Tensor:
-        """What each rater thinks of each vision token, mean over heads [raters, tokens]; their mean ranks the tokens."""
+        """Head-mean probability of each vision token in each rater's row [raters, tokens]; its mean is the score."""
         places = (view.length - _raters(view).from_end).split(RATERS_AT_ONCE)
         return torch.cat([view.attention_rows(rows).mean(dim=0)[:, view.vision] for rows in places])
 

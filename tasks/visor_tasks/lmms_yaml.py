@@ -33,7 +33,7 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-_Loader.add_constructor("!function", lambda loader, node: _Tag(loader.construct_scalar(node)))
+_Loader.add_constructor("!function", lambda _, node: _Tag(node.value))
 _Dumper.add_representer(_Tag, lambda dumper, tag: dumper.represent_scalar("!function", str(tag)))
 
 

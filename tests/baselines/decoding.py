@@ -45,7 +45,7 @@ def every_layer(model: nn.Module) -> FixedChoice:
 
 
 def golden_model(golden: Golden, family: str) -> nn.Module:
-    """The golden's tiny LLaMA as a stock model; Qwen2 with zero biases is the same. Its token t is decode embedding t."""
+    """The golden's tiny LLaMA as a stock model (Qwen2 with zero biases is the same); token t is decode step t."""
     meta = golden.meta
     sizes = {
         "hidden_size": meta["hidden_size"],
@@ -59,8 +59,14 @@ def golden_model(golden: Golden, family: str) -> nn.Module:
         "vocab_size": len(golden["decode_inputs_embeds"]),
     }
     biased = bool(meta.get("qkvo_bias"))
-    model = LlamaModel(LlamaConfig(**sizes, attention_bias=biased)) if family == "llama" else Qwen2Model(Qwen2Config(**sizes))
-    weights = {name.removeprefix("weights."): value for name, value in golden.tensors.items() if name.startswith("weights.")}
+    model = (
+        LlamaModel(LlamaConfig(**sizes, attention_bias=biased))
+        if family == "llama"
+        else Qwen2Model(Qwen2Config(**sizes))
+    )
+    weights = {
+        name.removeprefix("weights."): value for name, value in golden.tensors.items() if name.startswith("weights.")
+    }
     weights["embed_tokens.weight"] = golden["decode_inputs_embeds"][:, 0]
     state = {name: torch.zeros_like(value) for name, value in model.state_dict().items() if name.endswith("bias")}
     model.load_state_dict({**state, **weights})
@@ -169,7 +175,9 @@ def random_head(model: Qwen2Model) -> nn.Linear:
     return nn.Linear(model.config.hidden_size, model.config.vocab_size, bias=False).requires_grad_(False)
 
 
-def random_prompt(model: Qwen2Model, images: tuple[int, ...], *, prefix: int = 4, suffix: int = 7, seed: int = 0) -> Prompt:
+def random_prompt(
+    model: Qwen2Model, images: tuple[int, ...], *, prefix: int = 4, suffix: int = 7, seed: int = 0
+) -> Prompt:
     """Text, each image followed by two text tokens, text."""
     generator = torch.Generator().manual_seed(seed)
     placeholder = model.config.vocab_size - 1

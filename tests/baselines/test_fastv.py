@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from visor_baselines.fastv import FastV
 
 from tests.baselines.decoding import check_forward, golden_cases, golden_families, run_golden, span_prompt
 from tests.baselines.views import view_of
+from visor_baselines.fastv import FastV
 from visor_eval.models.sequence import Batch
 
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 from transformers import Qwen2Config, Qwen2Model
-from visor_baselines.pyramiddrop import PyramidDrop
 
 from tests.baselines.decoding import Recording, check_forward, golden_cases, golden_families, run_golden, span_prompt
+from visor_baselines.pyramiddrop import PyramidDrop
 from visor_eval.models.decoder import FixedChoice, SparseDecoder
 
 
@@ -41,7 +41,8 @@ class AtStage(Recording):
     def __init__(self, golden) -> None:
         stage, ratios = golden.meta["stage"], tuple(golden.meta["image_token_ratio_list"][1:])
         super().__init__(PyramidDrop(layers=tuple(range(1, len(ratios) + 1)), ratios=ratios, at_least=0))
-        self.initial = [count for count, start in zip(golden["image_tokens_initial"].tolist(), golden["image_start"].tolist()) if start >= 0]
+        with_image = golden["image_start"] >= 0
+        self.initial = golden["image_tokens_initial"][with_image].tolist()
         self.change["stage"] = stage
 
     def stages(self, layers, group):
@@ -88,7 +89,9 @@ def test_whole_forward(golden):
     for family in golden_families(golden):
         forward = run_golden(golden, pruner, meta["image_start"], meta["image_tokens_initial"], family)
         original = torch.arange(meta["image_tokens_initial"])
-        for stage, (answer, scores) in enumerate(zip(forward.recording.answers, forward.recording.scores, strict=True), 1):
+        for stage, (answer, scores) in enumerate(
+            zip(forward.recording.answers, forward.recording.scores, strict=True), 1
+        ):
             assert answer.keep.tolist() == golden[f"out_stage{stage}_kept_local"].tolist()
             original = original[answer.keep]
             assert original.tolist() == golden[f"out_stage{stage}_kept_original"].tolist()

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from visor_baselines import sparsevlm
-from visor_baselines.sparsevlm import Raters, SparseVLM, above_mean, kept_for_total, relevance
 
 from tests.baselines.decoding import check_forward, golden_cases, golden_families, run_golden, span_prompt
 from tests.baselines.views import view_of
+from visor_baselines import sparsevlm
+from visor_baselines.sparsevlm import Raters, SparseVLM, above_mean, kept_for_total, relevance
 from visor_eval.core import clustering
 from visor_eval.core.clustering import cluster_means, density_peaks, recycle, recycling_sizes
 from visor_eval.core.pruning import Pruned
@@ -64,7 +64,9 @@ def test_fixed_count(golden):
 def test_count_by_rank(golden):
     meta = golden.meta
     video = meta["scale"] is None  # keeps exactly the rank
-    method = SparseVLM(rule="rank", scale=1 if video else meta["scale"], bias=0 if video else meta["bias"], always_prune=True)
+    method = SparseVLM(
+        rule="rank", scale=1 if video else meta["scale"], bias=0 if video else meta["bias"], always_prune=True
+    )
     check_selection(golden, method)
     assert int(torch.linalg.matrix_rank(method.rated(rated_view(golden)))) == int(golden["out_rank"])
 
@@ -74,15 +76,17 @@ def test_clusters(golden):
     count = golden.meta["cluster_num"]
     for row, features in enumerate(golden["features"]):
         found = density_peaks(features, count, NOISE * golden["noise_uniform"][row])
-        torch.testing.assert_close(found.density, golden["out_density"][row], atol=1e-6, rtol=0)
+        torch.testing.assert_close(found.density.float(), golden["out_density"][row], atol=1e-6, rtol=0)
         assert found.assignment.tolist() == golden["out_assignment"][row].tolist()
         if count > 1:  # with one cluster all densities tie
             assert found.centres.tolist() == golden["out_center_index"][row].tolist()
-            torch.testing.assert_close(found.parent_distance, golden["out_parent_distance"][row], atol=5e-6, rtol=0)
-            score = found.density * found.parent_distance
-            torch.testing.assert_close(score, golden["out_score"][row], atol=5e-6, rtol=0)
+            torch.testing.assert_close(
+                found.parent_distance.float(), golden["out_parent_distance"][row], atol=1e-6, rtol=0
+            )
+            score = (found.density * found.parent_distance).float()
+            torch.testing.assert_close(score, golden["out_score"][row], atol=1e-6, rtol=0)
         merged = cluster_means(features, found.assignment, count)
-        torch.testing.assert_close(merged, golden["out_merged"][row], atol=1e-6, rtol=0)
+        torch.testing.assert_close(merged, golden["out_merged"][row], atol=5e-6, rtol=0)
 
 
 @golden_cases("sparsevlm", "recycle", 8)
@@ -93,7 +97,7 @@ def test_recycling_and_reinsertion(golden, noise):
     noise.append(golden["noise_uniform"][0])
     extra = recycle(states[start : start + count], golden["visual_scores"][0], keep)
     assert recycling_sizes(count - len(keep)) == (len(golden["out_candidate_local"]), int(golden["out_cluster_num"]))
-    torch.testing.assert_close(extra, golden["out_reconstructed"][0], atol=1e-6, rtol=0)
+    torch.testing.assert_close(extra, golden["out_reconstructed"][0], atol=5e-6, rtol=0)
     batch = Batch([span_prompt(states, start, count)], lambda states, _: (states, states))
     batch.prune({0: Pruned(keep=keep, extra=extra)}, renumber=True)
     row = batch.row(0)
@@ -122,7 +126,10 @@ def test_whole_forward(golden, noise, monkeypatch, noisy):
             assert answer.keep.tolist() == golden[f"out_stage{stage}_kept_local"].tolist()
             torch.testing.assert_close(scores, golden[f"out_stage{stage}_scores"], atol=1e-6, rtol=0)
             sizes = recycling_sizes(view.vision_tokens - len(answer.keep))
-            assert sizes == (int(golden[f"out_stage{stage}_candidate_count"]), int(golden[f"out_stage{stage}_cluster_num"]))
+            assert sizes == (
+                int(golden[f"out_stage{stage}_candidate_count"]),
+                int(golden[f"out_stage{stage}_cluster_num"]),
+            )
         check_forward(golden, forward)
 
 
@@ -215,14 +222,20 @@ def test_two_close_neighbours_tie_exactly():
     for _ in range(50):
         features = 30 * torch.randn(12, 64, generator=generator)
         found = density_peaks(features, 2)
-        first, second = torch.cdist(features, features).fill_diagonal_(torch.inf).flatten().argmin().item() // 12, None
-        second = torch.cdist(features, features).fill_diagonal_(torch.inf)[first].argmin().item()
+        distances = torch.cdist(features, features).fill_diagonal_(torch.inf)
+        first, second = divmod(int(distances.argmin()), 12)
         assert found.density[first] == found.density[second]
 
 
 @pytest.mark.parametrize(
     "settings",
-    [{"preset": "128"}, {"rule": "adaptive"}, {"keep": (1,)}, {"layers": (1,), "keep": (1, 2)}, {"layers": (1, 2, 3, 4)}],
+    [
+        {"preset": "128"},
+        {"rule": "adaptive"},
+        {"keep": (1,)},
+        {"layers": (1,), "keep": (1, 2)},
+        {"layers": (1, 2, 3, 4)},
+    ],
     ids=str,
 )
 def test_bad_settings_are_refused(settings):

@@ -20,9 +20,7 @@ def answer_table(data: Path, scratch: Path, texts: Mapping[str, Sequence[str]]) 
     return table
 
 
-def lmms_results(
-    data: Path, scratch: Path, texts: Mapping[str, Sequence[str]]
-) -> dict[str, dict[str, float]]:
+def lmms_results(data: Path, scratch: Path, texts: Mapping[str, Sequence[str]]) -> dict[str, dict[str, float]]:
     """lmms-eval's result table (metric -> value) per benchmark when these answers are given."""
     from visor_eval.harness.evaluation import evaluate
     from visor_eval.harness.generation import Generator

@@ -33,7 +33,10 @@ def imported_by(code: str) -> set[str]:
 HEAVY = {"torch", "transformers", "lmms_eval", "pandas", "numpy", "datasets", "PIL", "yaml"}
 
 
-@pytest.mark.parametrize("code", ["import visor_eval", "from visor_eval.cli import main\ntry: main(['run', '--help'])\nexcept SystemExit: pass"])
+HELP = "from visor_eval.cli import main\ntry: main(['run', '--help'])\nexcept SystemExit: pass"
+
+
+@pytest.mark.parametrize("code", ["import visor_eval", HELP])
 def test_import_and_help_need_nothing_heavy(code):
     assert not imported_by(code) & HEAVY
 
@@ -101,7 +104,8 @@ def test_tasks_path_prints_a_folder_of_task_files(capsys, monkeypatch, tmp_path)
         assert cli.main(["list", "--tasks-path"]) == 0
         folders.add(capsys.readouterr().out.strip())
     (folder,) = folders
-    assert {"visor_mini_easy.yaml", "visor_hard.yaml", "mme_mini.yaml"} <= {file.name for file in Path(folder).iterdir()}
+    written = {file.name for file in Path(folder).iterdir()}
+    assert {"visor_mini_easy.yaml", "visor_hard.yaml", "mme_mini.yaml"} <= written
     assert [entry.name for entry in (tmp_path / "visor-eval").iterdir()] == [Path(folder).name]
 
 
@@ -134,7 +138,7 @@ def test_lmms_eval_options_in_model_args(checkpoint):
 
 @pytest.mark.slow
 def test_kill_and_resume(checkpoint, data, tmp_path, environment):
-    """kill -9 in the middle, the same command again: nothing computed twice, nothing lost."""
+    """Kill -9 in the middle, the same command again: nothing computed twice, nothing lost."""
     log = tmp_path / "computed.log"
     command = [*PROGRAM, "run", "--model", "fake", "--tasks", "easy,hard", "--suite", "mini", "--batch_size", "4"]
     command += ["--pretrained", str(checkpoint), "--data", str(data), "--output_path", str(tmp_path / "results")]
@@ -162,7 +166,8 @@ def test_kill_and_resume(checkpoint, data, tmp_path, environment):
 @pytest.mark.slow
 def test_paper_suite_without_network(checkpoint, tmp_path, environment):
     """The whole program in an offline world: one line, exit code 2, quickly."""
-    command = [*PROGRAM, "run", "--model", "fake", "--suite", "paper", "--tasks", "gqa,pope", "--pretrained", str(checkpoint)]
+    command = [*PROGRAM, "run", "--model", "fake", "--suite", "paper", "--tasks", "gqa,pope"]
+    command += ["--pretrained", str(checkpoint)]
     offline = {**environment, "HF_ENDPOINT": "https://hub.invalid", "HF_HOME": str(tmp_path)}
     done = subprocess.run(command, env=offline, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 2
@@ -173,7 +178,8 @@ def test_paper_suite_without_network(checkpoint, tmp_path, environment):
 @pytest.mark.slow
 @pytest.mark.parametrize("flavour", [[], ["--force_simple"]])
 def test_plain_lmms_eval_runs_our_models_and_tasks(checkpoint, tmp_path, environment, flavour):
-    tasks = subprocess.run([*PROGRAM, "list", "--tasks-path"], capture_output=True, text=True, check=True, env=environment)
+    listing = [*PROGRAM, "list", "--tasks-path"]
+    tasks = subprocess.run(listing, capture_output=True, text=True, check=True, env=environment)
     command = [sys.executable, "-m", "lmms_eval", "--model", "fake", "--model_args", f"pretrained={checkpoint}"]
     command += ["--tasks", "visor_mini_easy,visor_mini_hard", "--include_path", tasks.stdout.strip(), "--limit", "4"]
     command += ["--output_path", str(tmp_path / "out"), "--log_samples", "--device", "cpu", *flavour]

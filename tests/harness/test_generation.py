@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-from tests.harness.fake_methods.fake_methods import FakeEngine, cost
 from PIL import Image
 
+from tests.harness.fake_methods.fake_methods import FakeEngine, cost
 from tests.harness.real_schemas import picture
 from visor_eval.errors import SetupError
 from visor_eval.harness.generation import BATCH_PIXELS, BATCH_SAMPLES, GenerationError, Generator, batches
-from visor_eval.harness.samples import DEFAULT_NEW_TOKENS, Sample, from_instance, image_hash
+from visor_eval.harness.samples import DEFAULT_NEW_TOKENS, Sample, from_instance, image_hash, pixel_counts
 from visor_eval.models.engine import Answer
 from visor_eval.records import Journal
 
@@ -57,7 +57,8 @@ def test_batches_are_sorted_by_size_and_complete():
 
 
 def test_automatic_batches_shrink_with_the_images():
-    assert [len(batch) for batch in batches([sample(i, pixels=100) for i in range(70)], None)] == [BATCH_SAMPLES] * 2 + [6]
+    small = [sample(i, pixels=100) for i in range(70)]
+    assert [len(batch) for batch in batches(small, None)] == [BATCH_SAMPLES] * 2 + [6]
     large = [sample(i, pixels=BATCH_PIXELS // 3) for i in range(7)]
     assert [len(batch) for batch in batches(large, None)] == [3, 3, 1]
     assert [len(batch) for batch in batches([sample(0, pixels=10 * BATCH_PIXELS)], None)] == [1]
@@ -130,7 +131,8 @@ def test_a_changed_request_is_computed_again(tmp_path, change):
     with Journal(path) as journal:
         Generator(engine=engine, journal=journal, identity="a").run([sample(0)], documents(1))
     data = {"t": {"test": [{"images": [picture(9)]}]}} if change == "image" else documents(1)
-    again = sample(0, prompt="why?" if change == "prompt" else "what?", **({"max_new_tokens": 3} if change == "tokens" else {}))
+    settings = {"max_new_tokens": 3} if change == "tokens" else {}
+    again = sample(0, prompt="why?" if change == "prompt" else "what?", **settings)
     with Journal(path) as journal:
         Generator(engine=engine, journal=journal, identity="b" if change == "identity" else "a").run([again], data)
     assert sum(engine.calls) == 2
@@ -200,7 +202,7 @@ class Instance:
 
     def __init__(self, *args: object) -> None:
         """Arguments as lmms-eval orders them."""
-        self.args = args
+        self.arguments = args
 
 
 def test_simple_and_chat_requests_read_alike():
@@ -214,8 +216,25 @@ def test_simple_and_chat_requests_read_alike():
 
 
 def test_video_and_sampling_are_refused():
-    video = Instance("q", lambda doc: [{"role": "user", "content": [{"type": "video", "url": "x.mp4"}]}], {}, 0, "t", "test")
+    content = [{"type": "video", "url": "x.mp4"}]
+    video = Instance("q", lambda doc: [{"role": "user", "content": content}], {}, 0, "t", "test")
     with pytest.raises(SetupError, match="holds video"):
         from_instance(video, simple=False).visuals({})
     with pytest.raises(SetupError, match="sampling"):
         from_instance(Instance("q", {"do_sample": True}, None, 0, "t", "test"), simple=True)
+
+
+def test_sizes_are_read_off_the_headers_of_all_images():
+    from datasets import Dataset, Features, Sequence, Value
+    from datasets import Image as ImageFeature
+
+    features = Features({"q": Value("string"), "image": ImageFeature(), "more": Sequence(ImageFeature())})
+    documents = Dataset.from_list(
+        [
+            {"q": "a", "image": picture(1, (10, 4)), "more": [picture(2, (5, 5)), picture(3, (6, 6))]},
+            {"q": "b", "image": None, "more": []},
+        ],
+        features=features,
+    )
+    assert pixel_counts(documents) == [40 + 25 + 36, 0]
+    assert pixel_counts(documents.select_columns(["q"])) == [0, 0]

@@ -73,7 +73,7 @@ def test_samples_hold_what_analyses_need(whole):
 
 
 def test_scores_from_records_are_those_of_lmms_eval(whole):
-    """analysis recomputes from samples; lmms-eval aggregated itself. Two ways, one number."""
+    """Analysis recomputes from samples; lmms-eval aggregated itself. Two ways, one number."""
     reported = json.loads((whole.folder / LMMS_RESULTS).read_text())["results"]
     scores = {}
     for task in whole.run.run.tasks:
@@ -166,7 +166,8 @@ def test_shuffling_needs_two_images(request_for):
 
 
 def test_several_models_at_once(request_for, checkpoint):
-    finished = run(request_for(models=("fake", "fake-two"), tasks=("ocrbench",), pretrained=f"fake={checkpoint},fake-two={checkpoint}"))
+    both = f"fake={checkpoint},fake-two={checkpoint}"
+    finished = run(request_for(models=("fake", "fake-two"), tasks=("ocrbench",), pretrained=both))
     assert [item.run.run.model for item in finished] == ["fake", "fake-two"]
     values = [json.loads((item.folder / LMMS_RESULTS).read_text())["results"] for item in finished]
     assert values[0]["ocrbench_mini"]["ocrbench_accuracy,none"] == values[1]["ocrbench_mini"]["ocrbench_accuracy,none"]

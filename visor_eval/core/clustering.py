@@ -17,10 +17,10 @@ class Clusters:
 
 
 def density_peaks(features: Tensor, count: int, noise: Tensor | None = None) -> Clusters:
-    """Cluster ``features`` [tokens, dim] into ``count`` <= tokens clusters, in float32.
+    """Cluster ``features`` [tokens, dim] into ``count`` <= tokens clusters.
 
-    A token's density is exp(-mean of its ``count`` smallest squared distances), its own distance 0 among them; distances
-    are Euclidean over sqrt(dim). Equal scores go to the lower index. Source: Gumpest/SparseVLMs at 26a5f48
+    A token's density is exp(-mean of its ``count`` smallest squared distances), its own distance 0 among them;
+    distances are Euclidean over sqrt(dim). Equal scores go to the lower index. Source: Gumpest/SparseVLMs at 26a5f48,
     ``cluster_and_merge``; spec/decoder_methods.md section 2.4.
 
     Args:
@@ -53,9 +53,12 @@ def cluster_means(features: Tensor, assignment: Tensor, count: int) -> Tensor:
 
 
 def _distances(features: Tensor) -> Tensor:
-    """Euclidean over sqrt(dim) [tokens, tokens], exactly symmetric: neighbours then tie in density as they should."""
-    centred = features.float() - features.float().mean(dim=0)  # less cancellation
-    products = centred @ centred.T
+    """Euclidean over sqrt(dim) [tokens, tokens], exactly symmetric: neighbours then tie in density as they should.
+
+    In double precision, since squares of features with outliers cancel; Apple GPUs have none.
+    """
+    precise = features.to(torch.float32 if features.device.type == "mps" else torch.float64)
+    products = precise @ precise.T
     lengths = products.diagonal()
     squares = lengths[:, None] + lengths[None, :] - (products + products.T)
     return (squares.clamp(min=0) / features.shape[1]).sqrt().fill_diagonal_(0)

@@ -86,7 +86,7 @@ def keep_all(view: Boundary) -> Pruned:
 
 
 def within(stages: Sequence[int], layers: int) -> tuple[int, ...]:
-    """Scaled stages made usable: at least 1, strictly ascending; those that would not lie before the last layer fall away.
+    """Scaled stages made usable: from 1, strictly ascending; those not before the last layer fall away.
 
     Only decoders much shallower than the schedule was written for are affected.
     """

@@ -35,4 +35,3 @@ def constant_score(task: "LoadedTask", answers: Mapping[str, str]) -> float:
     scored = [task.task.process_results(doc, [answers.get(doc["template"], "")]) for doc in task.texts]
     values = [sample[METRIC] for sample in scored if METRIC in sample]
     return float(task.task.aggregation()[METRIC](values)) if values else 0.0
-

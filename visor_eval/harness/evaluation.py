@@ -52,6 +52,6 @@ def evaluate(model: ChatModel, tasks: Sequence[LoadedTask], *, scratch: Path, se
         )
     logger.debug("%s", chatter.getvalue())
     missing = [task.name for task in tasks if task.name not in (results or {}).get("results", {})]
-    if missing:
+    if missing or results is None:
         raise ScoringError(f"lmms-eval returned no results for {', '.join(missing)}")
     return results

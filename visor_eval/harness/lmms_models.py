@@ -43,12 +43,12 @@ class SimpleModel(lmms):
         self.finished: dict[tuple[str, int], Finished] = {}  # by task and document
         self.prompts: dict[tuple[str, int], str] = {}
 
-    def generate_until(self, requests: Sequence[Instance]) -> list[GenerationResult]:
+    def generate_until(self, requests: Sequence[Instance]) -> list[GenerationResult]:  # type: ignore[override]
         """Answer all requests, of all tasks at once, so that batches can be sorted by size across tasks."""
         pixels: dict[tuple[str, str], list[int]] = {}
         samples = []
         for instance in requests:
-            doc_id, task, split = instance.args[-3:]
+            doc_id, task, split = instance.arguments[-3:]
             if (task, split) not in pixels:
                 pixels[task, split] = pixel_counts(self.task_dict[task][split])
             samples.append(from_instance(instance, simple=self.is_simple, pixels=pixels[task, split][doc_id]))

@@ -89,7 +89,7 @@ def _references(document: Mapping[str, Any], target: object) -> tuple[str, ...]:
     return tuple(map(str, answers)) if isinstance(answers, (list, tuple)) else (str(answers),)
 
 
-def _json(value: Any) -> Any:  # noqa: ANN401 - any metric value
+def _json(value: Any) -> Any:
     """Plain JSON values; numpy scalars become numbers."""
     if isinstance(value, Mapping):
         return {str(key): _json(item) for key, item in value.items()}

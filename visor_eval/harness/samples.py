@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -45,9 +45,9 @@ def from_instance(instance: "Instance", *, simple: bool, pixels: int = 0) -> Sam
         SetupError: the task asks for something other than greedy decoding.
     """
     if simple:
-        prompt, generation, visuals, doc_id, task, split = instance.args
+        prompt, generation, visuals, doc_id, task, split = instance.arguments
     else:
-        prompt, to_messages, generation, doc_id, task, split = instance.args
+        prompt, to_messages, generation, doc_id, task, split = instance.arguments
 
         def visuals(doc: Mapping[str, Any]) -> list[object]:
             return _message_images(to_messages(doc), task)
@@ -134,7 +134,7 @@ def request_hash(identity: str, sample: Sample, image_hashes: Sequence[str]) -> 
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def media_columns(dataset: Any) -> list[str]:  # noqa: ANN401 - datasets.Dataset, not imported at module level
+def media_columns(dataset: Any) -> list[str]:
     """Names of the columns that hold an image or a list of images."""
     from datasets import Image as ImageFeature
 
@@ -144,26 +144,24 @@ def media_columns(dataset: Any) -> list[str]:  # noqa: ANN401 - datasets.Dataset
     return [name for name, feature in dataset.features.items() if is_image(feature)]
 
 
-def raw_images(dataset: Any) -> list[list[bytes]]:  # noqa: ANN401 - as above
-    """The encoded images of every document, not decoded. Empty lists where the dataset holds paths or none."""
+def raw_images(dataset: Any) -> Iterator[list[bytes]]:
+    """The encoded images of one document after the other, not decoded; none where a cell is empty or only a path."""
     from datasets import Image as ImageFeature
-    from datasets import List
+    from datasets import Sequence as Many
 
     columns = media_columns(dataset)
-    if not columns:
-        return [[] for _ in range(len(dataset))]
-    view = dataset.select_columns(columns)
+    view = dataset.select_columns(columns) if columns else dataset
     for name in columns:
         plain = ImageFeature(decode=False)
-        view = view.cast_column(name, plain if isinstance(view.features[name], ImageFeature) else List(plain))
-    found = []
-    for row in view:
+        single = isinstance(view.features[name], ImageFeature)
+        view = view.cast_column(name, plain if single else Many(plain))
+    for number in range(len(dataset)):
+        row = view[number] if columns else {}
         cells = [cell for name in columns for cell in (row[name] if isinstance(row[name], list) else [row[name]])]
-        found.append([cell["bytes"] for cell in cells if cell and cell.get("bytes")])
-    return found
+        yield [cell["bytes"] for cell in cells if cell and cell.get("bytes")]
 
 
-def pixel_counts(dataset: Any) -> list[int]:  # noqa: ANN401 - as above
+def pixel_counts(dataset: Any) -> list[int]:
     """Pixels per document, from the images' headers; 0 where a header cannot be read (decoding will name it)."""
     counts = []
     for images in raw_images(dataset):

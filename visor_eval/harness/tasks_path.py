@@ -27,8 +27,6 @@ def tasks_path() -> Path:
     except LookupError as error:
         raise SetupError(str(error)) from error
     except OSError as error:
-        if "folder" in locals() and folder.is_dir():  # another process was faster
-            return folder
         raise SetupError(
             f"cannot write the task definitions below {base} ({error.strerror or error}): set XDG_CACHE_HOME"
         ) from error

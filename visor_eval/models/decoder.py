@@ -194,7 +194,7 @@ class SparseDecoder:
         behind = None
         cos, sin = self.rotary(states, state.positions[:, None])
         for number, (layer, cache) in enumerate(zip(self.layers, state.layers, strict=True), 1):
-            if cache.behind is not behind:
+            if cache.behind is not None and cache.behind is not behind:
                 behind = cache.behind
                 cos, sin = self.rotary(states, (state.positions - behind)[:, None])
             for part in cache.parts:

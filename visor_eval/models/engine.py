@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from visor_eval.cost import LayerPlan, cost_record
+from visor_eval.cost import LayerPlan, LayerStep, VisionMode, cost_record
 from visor_eval.cost.plan import Reader as ReaderKind
-from visor_eval.models.decoder import Chooser, Configuration, FixedChoice, Reader, SparseDecoder
+from visor_eval.models.decoder import Chooser, Configuration, Decoding, FixedChoice, Reader, SparseDecoder
 from visor_eval.models.generation import GREEDY, Limits, Sampling, generate, until_stop
 from visor_eval.models.reduction import UNREDUCED, Reduction
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
+    from visor_eval.core.pruning import Pruner
     from visor_eval.cost.shapes import BackboneShape
     from visor_eval.models.encoded import EncodedImages
     from visor_eval.models.llava_onevision import LlavaOnevision
@@ -34,6 +35,7 @@ class Request:
     prompt: str  # the user's turn, without chat template and image placeholders
     max_new_tokens: int = 64
     stop: tuple[str, ...] = ()  # strings that end the answer and are cut off
+    group: str | None = None  # the task's group (easy, hard), for methods whose schedule depends on it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,7 @@ class Engine:
         readers: Mapping[int, Reader] | None = None,
         reader_kind: ReaderKind = ReaderKind.ADDED,
         reduction: Reduction = UNREDUCED,
+        pruner: Pruner | None = None,
         sampling: Sampling = GREEDY,
     ) -> None:
         """Without a chooser every layer is full: the dense model.
@@ -68,11 +71,12 @@ class Engine:
             readers: how text reads vision in layers that are not full, by layer from 1.
             reader_kind: what those readers cost.
             reduction: fewer vision tokens before the decoder.
+            pruner: fewer vision tokens between its layers; only without a chooser.
             sampling: how tokens are drawn.
         """
         self.backbone = backbone
         self.shape = shape
-        self.decoder = SparseDecoder(backbone.language_model, backbone.lm_head, readers)
+        self.decoder = SparseDecoder(backbone.language_model, backbone.lm_head, readers, pruner)
         self.dense = chooser is None
         self.chooser: Chooser = chooser or FixedChoice(tuple(range(1, shape.decoder.layers + 1)))
         self.reader_kind = reader_kind
@@ -87,7 +91,7 @@ class Engine:
         images = [[self.reduction.prepare(image) for image in request.images] for request in requests]
         encoded = self.backbone.encode(self.backbone.tile(images), self.reduction)
         prompts = [self.backbone.prompt(row, images.sequences) for row, images in zip(ids, encoded, strict=True)]
-        state = self.decoder.prefill(prompts, self.chooser)
+        state = self.decoder.prefill(prompts, self.chooser, [request.group for request in requests])
         rows = generate(
             self.decoder,
             state,
@@ -102,13 +106,13 @@ class Engine:
                 text=until_stop(self.backbone.decode(row), request.stop).strip(),
                 token_ids=row,
                 cost=replace(
-                    self._cost(request, prompt, images, configuration, len(row)),
+                    self._cost(request, prompt, images, state, number, len(row)),
                     latency_ms=latency_ms,
                     batch_size=len(requests),
                 ),
             )
-            for request, prompt, images, configuration, row in zip(
-                requests, prompts, encoded, state.configurations, rows, strict=True
+            for number, (request, prompt, images, row) in enumerate(
+                zip(requests, prompts, encoded, rows, strict=True)
             )
         ]
 
@@ -117,17 +121,15 @@ class Engine:
         request: Request,
         prompt: Prompt,
         images: EncodedImages,
-        configuration: Configuration,
+        state: Decoding,
+        row: int,
         generated_tokens: int,
     ) -> CostRecord:
-        vision_tokens = len(prompt.vision_positions)
+        configuration = state.configurations[row]
         dense_tiles, dense_vision_tokens = self.backbone.dense_counts(request.images)
-        read = [layer for layer in self.decoder.readers if layer not in configuration]
         return cost_record(
             self.shape,
-            LayerPlan.sparse(
-                self.shape.decoder.layers, vision_tokens, full=configuration, read=read, reader=self.reader_kind
-            ),
+            self._plan(configuration, state.vision_lengths[row]),
             prefix_tokens=prompt.prefix_tokens,
             text_tokens=len(prompt.text_positions),
             tiles=images.tiles,
@@ -138,6 +140,19 @@ class Engine:
             router=self.chooser.probe_layer is not None,
             projector_tokens=images.projector_tokens,
             tile_tokens=images.tile_tokens,
-            reducer_flops=images.reducer_flops,
+            reducer_flops=images.reducer_flops + state.pruning_flops[row],
+            vision_tokens=len(prompt.vision_positions),
             dtype_bytes=self.backbone.model.dtype.itemsize,
         )
+
+    def _plan(self, configuration: Configuration, vision_tokens: Sequence[int]) -> LayerPlan:
+        """What was executed: each layer's mode with the vision tokens that entered it."""
+        steps = []
+        for number, entering in enumerate(vision_tokens, 1):
+            if number in configuration:
+                steps.append(LayerStep(VisionMode.FULL, entering))
+            elif number in self.decoder.readers:
+                steps.append(LayerStep(VisionMode.READ, entering, self.reader_kind))
+            else:
+                steps.append(LayerStep(VisionMode.ABSENT, 0))
+        return LayerPlan(tuple(steps))

@@ -76,12 +76,10 @@ class LlavaOnevision:
         nested = [[image.convert("RGB") for image in sample] for sample in samples if sample]
         if not nested:
             return [[] for _ in samples]
-        pixels = iter(self.processor.image_processor(nested, return_tensors="pt")["pixel_values"])
+        pixels = self.processor.image_processor(nested, return_tensors="pt")["pixel_values"]
+        padded = iter([tiles.to(self.model.device) for tiles in pixels])
         return [
-            [
-                TiledImage.of(next(pixels).to(self.model.device), (image.height, image.width), self._grid(image, sample))
-                for image in sample
-            ]
+            [TiledImage.of(next(padded), (image.height, image.width), self._grid(image, sample)) for image in sample]
             for sample in samples
         ]
 

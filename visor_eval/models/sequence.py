@@ -233,7 +233,6 @@ class Batch:
         self.ends = tuple(end - 1 for end in self.ends)
         self._set_text_positions(rows)
 
-
     # --- fewer vision tokens ----------------------------------------------------------------------------------------
     def prune(self, rows: Mapping[int, Pruned], *, renumber: bool) -> None:
         """Leave what ``rows`` says of those rows' vision tokens; the text stays.

@@ -88,10 +88,15 @@ def plan_of(recipe: LanguageRecipe, step: int, member: Member) -> StepPlan:
     return StepPlan.sparse(draw.choice(config.configurations), config.read_layers)
 
 
-def task_weights(recipe: LanguageRecipe, tasks: Sequence[str], accuracy: Mapping[str, float]) -> dict[str, float]:
-    """More of what is not learnt yet, more of the hard group."""
+def task_weights(
+    recipe: LanguageRecipe, tasks: Sequence[str], accuracy: Mapping[str, float], step: int
+) -> dict[str, float]:
+    """More of what is not learnt yet, more of the hard group; first look-ups, later choices."""
+    early = dict(recipe.early_weights) if step < recipe.early_until * recipe.steps else {}
     return {
-        task: (recipe.hard_weight if task in HARD else 1.0) * (recipe.floor_weight + 1.0 - accuracy.get(task, 0.0))
+        task: (recipe.hard_weight if task in HARD else 1.0)
+        * (recipe.floor_weight + 1.0 - accuracy.get(task, 0.0))
+        * early.get(task, 1.0)
         for task in tasks
     }
 
@@ -124,7 +129,7 @@ def train(member: Member, recipe: LanguageRecipe, stream: Stream, dev: Stream | 
             group["lr"] = recipe.lr_at(step)
         late = step >= recipe.two_hop_from * recipe.steps
         batch = stream.batch(
-            step, task_weights(recipe, stream.tasks, progress.accuracy), None if late else _one_hop
+            step, task_weights(recipe, stream.tasks, progress.accuracy, step), None if late else _one_hop
         )
         logits, labels = packed.answer_logits(batch.packed, plan_of(recipe, step, member))
         loss = F.cross_entropy(logits, labels)

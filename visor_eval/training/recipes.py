@@ -22,6 +22,14 @@ class LanguageRecipe:
     warmup_steps: int = 60
     decay_share: float = 0.4  # linear to zero at the end
     two_hop_from: float = 0.3  # questions that need two look-ups enter here
+    early_until: float = 0.2  # before this, the tasks in `early_weights` are rarer: first look-ups, then choices
+    early_weights: tuple[tuple[str, float], ...] = (
+        ("scienceqa_img", 0.2),
+        ("mmstar", 0.2),
+        ("ai2d", 0.2),
+        ("mme", 0.5),
+        ("pope", 0.5),
+    )
     hard_weight: float = 1.5  # of a hard task against an easy one
     floor_weight: float = 0.3  # of a task that is answered perfectly, against 1 + floor for one at zero
     seed: int = 0
@@ -46,7 +54,7 @@ def universal(steps: int = 7000, **changes: object) -> LanguageRecipe:
 
 def dense(steps: int = 1200, **changes: object) -> LanguageRecipe:
     """The dense member: every layer on everything."""
-    fields = {"name": "dense", "steps": steps, "dense_share": 1.0, "two_hop_from": 0.0, "decay_share": 0.7, **changes}
+    fields = {"name": "dense", "steps": steps, "dense_share": 1.0, "two_hop_from": 0.0, "early_until": 0.0, "decay_share": 0.7, **changes}
     return LanguageRecipe(**fields)  # type: ignore[arg-type]
 
 
