@@ -1,6 +1,6 @@
 """Overhead of the methods before the decoder, against the dense prefill and the tower that they run beside.
 
-OMP_NUM_THREADS=1 python benchmarks/reducer_overhead.py [cpu|cuda] [repeats]
+    OMP_NUM_THREADS=1 python benchmarks/reducer_overhead.py [cpu|cuda] [repeats]
 
 Full-size random LLaVA-OneVision 0.5B shapes (SigLIP-SO400M, Qwen2-0.5B), 32 text tokens, float32 on a CPU and
 bfloat16 on a GPU. One decoder layer and one tower layer are timed and multiplied by 24 and 26: the layers are alike.
@@ -10,6 +10,7 @@ Everything is timed in turn within one process; the least of the repeats counts.
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -54,11 +55,17 @@ class Bench:
         rotary = Qwen2RotaryEmbedding(DECODER).to(device)
         self.rotary = rotary(self.states, torch.arange(self.length, device=device)[None])
         self.queries, self.keys = self._draw(2, self.tiles, 16, SIDE**2, 72)
-        shared = {"tile_shape": (SIDE, SIDE), "grid": grid, "image_size": (384, 384)}
         scores = received_attention(self.queries, self.keys, 72**-0.5)
-        captured = {"scores": scores, "keys": self.keys.float().mean(dim=1), "first_scores": scores[0]}
-        self.tower_tokens = VisionTokens(features=self._draw(self.tiles, SIDE**2, 1152), **shared, **captured)
-        self.projected = VisionTokens(features=self._draw(self.tiles, SIDE**2, 896), **shared)
+        self.tower_tokens = VisionTokens(
+            features=self._draw(self.tiles, SIDE**2, TOWER.hidden_size),
+            tile_shape=(SIDE, SIDE),
+            grid=grid,
+            image_size=(384, 384),
+            scores=scores,
+            keys=self.keys.float().mean(dim=1),
+            first_scores=scores[0],
+        )
+        self.projected = replace(self.tower_tokens, features=self._draw(self.tiles, SIDE**2, DECODER.hidden_size))
 
     def tasks(self) -> dict[str, Callable[[], object]]:
         """What is timed, by name."""

@@ -1,17 +1,22 @@
 """How the built-in models become engines. Signature: see `registry.py`."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
+from visor_eval.core.pruning import Pruner
+from visor_eval.core.tokens import Reducer
 from visor_eval.errors import SetupError
 from visor_eval.models.engine import Engine
 from visor_eval.models.files import checkpoint_folder
 from visor_eval.models.layout import Layout
+from visor_eval.models.llava_onevision import LlavaOnevision
 from visor_eval.models.loading import load_backbone
 from visor_eval.models.reduction import Reduction
+from visor_eval.models.shapes import backbone_shape
 from visor_eval.visor.build import build_visor, build_visor_zero
 
 Newline = Literal["per_row", "none"]
+Part = Reducer | Pruner
 
 
 def dense(
@@ -20,16 +25,22 @@ def dense(
     device: str,
     dtype: str,
     config: str | None,
-    parts: Sequence[Any],
+    parts: Sequence[Part],
     newline: Newline = "per_row",
     unpad: bool = True,
 ) -> Engine:
-    """The unmodified model; parts reduce before its decoder, laid out as ``newline`` and ``unpad`` say."""
+    """The unmodified model; with parts, those reducers before its decoder and that pruner inside it."""
     if config is not None:
         raise SetupError(f"--config {config}: only visor and visor-zero have configurations")
-    reduction = _reduction(parts, newline, unpad)
     backbone = load_backbone(checkpoint, device=device, dtype=dtype)
-    return Engine(backbone, backbone.shape, reduction=reduction)
+    return dense_engine(backbone, parts, Layout(newline=newline, unpad=unpad))
+
+
+def dense_engine(backbone: LlavaOnevision, parts: Sequence[Part], layout: Layout) -> Engine:
+    """As ``dense``, with a loaded backbone at hand."""
+    reducers, pruner = _sorted(parts)
+    shape = backbone_shape(backbone.model.config, "dense")
+    return Engine(backbone, shape, reduction=Reduction(reducers, layout), pruner=pruner)
 
 
 def visor(
@@ -38,15 +49,14 @@ def visor(
     device: str,
     dtype: str,
     config: str | None,
-    parts: Sequence[Any],
+    parts: Sequence[Part],
     newline: Newline = "per_row",
     unpad: bool = True,
 ) -> Engine:
     """Trained VISOR."""
-    reduction = _reduction(parts, newline, unpad)
+    reduction = Reduction(_reducers_only("visor", parts), Layout(newline=newline, unpad=unpad))
     folder = checkpoint_folder(checkpoint)
-    backbone = load_backbone(folder, device=device, dtype=dtype)
-    return build_visor(backbone, folder, config=config, reduction=reduction)
+    return build_visor(load_backbone(folder, device=device, dtype=dtype), folder, config=config, reduction=reduction)
 
 
 def visor_zero(
@@ -55,26 +65,30 @@ def visor_zero(
     device: str,
     dtype: str,
     config: str | None,
-    parts: Sequence[Any],
+    parts: Sequence[Part],
     newline: Newline = "per_row",
     unpad: bool = True,
 ) -> Engine:
     """VISOR's layer plan on a stock checkpoint, without training."""
-    reduction = _reduction(parts, newline, unpad)
-    backbone = load_backbone(checkpoint, device=device, dtype=dtype)
-    return build_visor_zero(backbone, config=config, reduction=reduction)
+    reduction = Reduction(_reducers_only("visor-zero", parts), Layout(newline=newline, unpad=unpad))
+    return build_visor_zero(load_backbone(checkpoint, device=device, dtype=dtype), config=config, reduction=reduction)
 
 
-def _reduction(parts: Sequence[Any], newline: Newline, unpad: bool) -> Reduction:
-    """The parts that act before the decoder, and the layout of what they leave.
+def _sorted(parts: Sequence[Part]) -> tuple[tuple[Reducer, ...], Pruner | None]:
+    """Reducers in order, and the one pruner."""
+    pruners = [part for part in parts if hasattr(part, "prune")]
+    if len(pruners) > 1:
+        names = " and ".join(type(pruner).__name__ for pruner in pruners)
+        raise SetupError(f"{names} both prune inside the decoder, each by its own schedule: use one of them")
+    reducers = tuple(part for part in parts if not hasattr(part, "prune"))
+    return reducers, pruners[0] if pruners else None  # type: ignore[return-value]
 
-    Raises:
-        SetupError: a part prunes between decoder layers, which the engine does not run yet; an unknown layout.
-    """
-    if pruners := [type(part).__name__ for part in parts if not hasattr(part, "reduce")]:
-        raise SetupError(f"{', '.join(pruners)}: pruning between decoder layers is not available in this version")
-    try:
-        layout = Layout(newline=newline, unpad=unpad)
-    except ValueError as error:
-        raise SetupError(f"--model_args: {error}") from error
-    return Reduction(tuple(parts), layout)
+
+def _reducers_only(model: str, parts: Sequence[Part]) -> tuple[Reducer, ...]:
+    reducers, pruner = _sorted(parts)
+    if pruner is not None:
+        raise SetupError(
+            f"{type(pruner).__name__} scores vision tokens in layers that {model} runs without them: "
+            "use it with dense, or compose visor with a reducer such as visor+visionzip"
+        )
+    return reducers

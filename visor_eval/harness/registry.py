@@ -117,11 +117,37 @@ def load_engine(
     checkpoint = find_checkpoint(pretrained, default=default_checkpoint(model))
     builder, classes = _targets(model)
     options, per_part = _deal(model, model_args, builder, classes)
+    parts = _make(classes, per_part)
+    return builder(checkpoint.source, device=device, dtype=dtype, config=config, parts=parts, **options)
+
+
+def make_parts(model: str, options: Mapping[str, object]) -> tuple[object, ...]:
+    """The reducers and pruners of a composition without a model, e.g. ``visionzip+fastv``, left to right.
+
+    Raises:
+        SetupError: unknown method or option, or a method that is a model of its own.
+    """
+    for method in parse_model(model):
+        if not _is_part(_import(method)):
+            raise SetupError(f"{method.name} is a model of its own, not a reducer or pruner: load it with load_engine")
+    builder, classes = _targets(model)
+    others, per_part = _deal(model, options, builder, classes)
+    if others:
+        raise SetupError(f"{model} does not take {', '.join(others)}")
+    return _make(classes, per_part)
+
+
+def _make(
+    classes: Mapping[str, Callable[..., object]], per_part: Mapping[str, Mapping[str, object]]
+) -> tuple[object, ...]:
     try:
-        parts = tuple(make(**per_part[name]) for name, make in classes.items())
+        return tuple(make(**per_part[name]) for name, make in classes.items())
     except (TypeError, ValueError) as error:
         raise SetupError(f"--model_args: {error}") from error
-    return builder(checkpoint.source, device=device, dtype=dtype, config=config, parts=parts, **options)
+
+
+def _is_part(target: object) -> bool:
+    return hasattr(target, "reduce") or hasattr(target, "prune")
 
 
 def _targets(model: str) -> tuple[Callable[..., "Engine"], dict[str, Callable[..., object]]]:
@@ -130,7 +156,7 @@ def _targets(model: str) -> tuple[Callable[..., "Engine"], dict[str, Callable[..
     classes: dict[str, Callable[..., object]] = {}
     for method in parse_model(model):
         target = _import(method)
-        if hasattr(target, "reduce") or hasattr(target, "prune"):
+        if _is_part(target):
             classes[method.name] = target
         else:
             builders[method.name] = target  # type: ignore[assignment]

@@ -30,10 +30,12 @@ if TYPE_CHECKING:
 class LlavaOnevision:
     """A loaded checkpoint as the runtime sees it. Borrows the stock modules, changes nothing in them."""
 
-    def __init__(self, model: LlavaOnevisionForConditionalGeneration, processor: LlavaOnevisionProcessor) -> None:
-        """Wrap a model in eval mode and its processor."""
+    def __init__(
+        self, model: LlavaOnevisionForConditionalGeneration, processor: LlavaOnevisionProcessor | None = None
+    ) -> None:
+        """Wrap a model in eval mode and, where prompts and images are to be read, its processor."""
         self.model = model
-        self.processor = processor
+        self._processor = processor
         self.language_model = model.model.language_model
         self.lm_head = model.lm_head
         self.shape = backbone_shape(model.config, model.config.model_type)
@@ -47,11 +49,20 @@ class LlavaOnevision:
         )
 
     @property
+    def processor(self) -> LlavaOnevisionProcessor:
+        """The checkpoint's processor."""
+        if self._processor is None:
+            raise ValueError("this model was wrapped without its processor: it takes token ids and pixels only")
+        return self._processor
+
+    @property
     def end_tokens(self) -> frozenset[int]:
         """Ids that end an answer."""
         ends = self.model.generation_config.eos_token_id
-        ends = ends if isinstance(ends, list) else [ends]
-        return frozenset(end for end in [*ends, self.processor.tokenizer.eos_token_id] if end is not None)
+        ends = list(ends) if isinstance(ends, list) else [ends]
+        if self._processor is not None:
+            ends.append(self._processor.tokenizer.eos_token_id)
+        return frozenset(end for end in ends if end is not None)
 
     # --- text -------------------------------------------------------------------------------------------------------
     def token_ids(self, prompt: str, images: int) -> Tensor:
