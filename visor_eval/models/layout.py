@@ -14,7 +14,6 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers.models.llava_onevision.modeling_llava_onevision import unpad_image
 
 from visor_eval.core.tokens import ReducedTokens, VisionTokens
 
@@ -57,7 +56,7 @@ def lay_out(tokens: VisionTokens | ReducedTokens, newline: Tensor, max_tiles: in
         return torch.cat([tokens.features[0], end])
     canvas = _stitch(tokens.features[1:], tokens.grid, tokens.tile_shape)
     if layout.unpad:
-        canvas = unpad_image(canvas, tokens.image_size)
+        canvas = _unpad(canvas, tokens.image_size, tokens.grid)
     canvas = _shrink(canvas, tokens.tile_shape, max_tiles)
     if layout.newline == "per_row":
         canvas = torch.cat([canvas, newline[:, None, None].expand(-1, canvas.shape[1], 1)], dim=-1)
@@ -93,7 +92,7 @@ def _canvas_order(tokens: ReducedTokens, layout: Layout) -> Tensor:
     tiles[tokens.tile[kept] - 1, tokens.position[kept], 0] = kept
     canvas = _stitch(tiles, source.grid, source.tile_shape)
     if layout.unpad:
-        canvas = unpad_image(canvas, source.image_size)
+        canvas = _unpad(canvas, source.image_size, source.grid)
     rows = canvas[0]
     if layout.newline == "none":
         return rows[rows >= 0]
@@ -111,6 +110,20 @@ def _stitch(tiles: Tensor, grid: tuple[int, int], tile_shape: tuple[int, int]) -
     """Sub-tiles [tiles, tokens, dim] -> canvas [dim, grid_rows * tile_rows, grid_cols * tile_cols]."""
     apart = tiles.unflatten(0, grid).unflatten(2, tile_shape)  # [R, C, rows, cols, dim]
     return apart.permute(4, 0, 2, 1, 3).flatten(1, 2).flatten(2, 3)
+
+
+def _unpad(canvas: Tensor, image_size: tuple[int, int], grid: tuple[int, int]) -> Tensor:
+    """Cut the rows or columns of a canvas [dim, rows, cols] that show the padding around the image.
+
+    transformers compares the aspect ratios of image and token canvas; that of the tiles is the same for square token
+    grids, and right for others too.
+    """
+    (height, width), (rows, cols) = image_size, canvas.shape[1:]
+    if width * grid[0] > height * grid[1]:
+        cut = (rows - int(round(height * grid[1] * rows / (width * grid[0]), 7))) // 2
+        return canvas[:, cut : rows - cut]
+    cut = (cols - int(round(width * grid[0] * cols / (height * grid[1]), 7))) // 2
+    return canvas[:, :, cut : cols - cut]
 
 
 def _shrink(canvas: Tensor, tile_shape: tuple[int, int], max_tiles: int) -> Tensor:
