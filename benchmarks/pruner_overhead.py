@@ -39,6 +39,7 @@ class Clock:
     device: str
 
     def now(self) -> float:
+        """Seconds since some start."""
         if self.device == "cuda":
             torch.cuda.synchronize()
             return time.perf_counter()
@@ -55,18 +56,22 @@ class Timed:
 
     @property
     def positions(self) -> Positions:
+        """The pruner's."""
         return self.pruner.positions
 
     def stages(self, layers: int, group: str | None) -> tuple[int, ...]:
+        """The pruner's."""
         return self.pruner.stages(layers, group)
 
     def prune(self, view: Boundary) -> Pruned:
+        """The pruner's, timed."""
         start = self.clock.now()
         pruned = self.pruner.prune(view)
         self.spent += self.clock.now() - start
         return pruned
 
     def flops(self, view: Boundary, pruned: Pruned) -> int:
+        """The pruner's."""
         return self.pruner.flops(view, pruned)
 
 
@@ -103,7 +108,7 @@ def measure(model: Qwen2Model, prompt: Prompt, pruner: Pruner, clock: Clock) -> 
         first.register_forward_pre_hook(lambda *_: times.append(clock.now())),
         first.register_forward_hook(lambda *_: times.append(clock.now())),
     ]
-    SparseDecoder(model, nn.Identity(), pruner=timed).prefill([prompt], FixedChoice((1, 2, 3, 4)))
+    SparseDecoder(model, nn.Identity(), pruner=timed).prefill([prompt], FixedChoice((1, 2, 3, 4)))  # type: ignore[arg-type]
     for hook in hooks:
         hook.remove()
     return timed.spent, times[1] - times[0]

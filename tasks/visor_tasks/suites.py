@@ -82,6 +82,11 @@ def members(group: str) -> tuple[TaskSpec, ...]:
     return tuple(task for task in TASKS if task.group == group)
 
 
+def group_of(name: str) -> str | None:
+    """The group of a task or twin; None for a name outside the suites."""
+    return next((task.group for task in TASKS if name in (task.name, task.name_in(Suite.MINI))), None)
+
+
 def resolve(names: Iterable[str], suite: Suite) -> tuple[TaskSpec, ...]:
     """Turn what a user typed (groups, task names, twins' names) into tasks, each once, in table order.
 

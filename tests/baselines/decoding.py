@@ -57,6 +57,8 @@ def golden_model(golden: Golden, family: str) -> nn.Module:
         "rms_norm_eps": meta["rms_norm_eps"],
         "rope_parameters": {"rope_type": "default", "rope_theta": meta["rope_theta"]},
         "vocab_size": len(golden["decode_inputs_embeds"]),
+        "bos_token_id": None,
+        "eos_token_id": None,
     }
     biased = bool(meta.get("qkvo_bias"))
     model = (

@@ -18,6 +18,7 @@ from visor_eval.cost.flops import prefill_flops
 from visor_eval.cost.plan import LayerStep, VisionMode
 from visor_eval.models.decoder import FixedChoice, SparseDecoder
 from visor_eval.models.pruning import _shape
+from visor_eval.models.sequence import Batch
 
 LAYERS = 6
 CASES = [
@@ -226,6 +227,29 @@ def eager_attention(model, layer, states, positions):
         return layer.self_attn(normed, attention_mask=mask, position_embeddings=rotary)[1][0]
     finally:
         model.config._attn_implementation = before
+
+
+@pytest.mark.parametrize("pruner", CASES)
+def test_half_precision_runs(prompts, pruner):
+    half = random_model(LAYERS).to(torch.bfloat16)
+    prompts = [replace(p, text=p.text.bfloat16(), vision=p.vision.bfloat16()) for p in prompts]
+    decoder, state = prefill(half, pruner, prompts, head=random_head(half).to(torch.bfloat16))
+    _, logits = greedy(decoder, state, steps=2)
+    assert logits.dtype == torch.bfloat16
+    assert torch.isfinite(logits).all()
+
+
+def test_reconstructed_tokens_stand_behind_the_last_image_even_if_it_is_gone(model):
+    """Text 0-3, image 4-7, text 8-9, image 10-12, text 13-: all but token 5 go, one comes back at 10."""
+    prompt = random_prompt(model, (4, 3), suffix=2)
+    batch = Batch([prompt], lambda states, _: (states, states))
+    before = batch.row(0).states
+    extra = torch.full((1, before.shape[1]), 7.0)
+    batch.prune({0: Pruned(keep=torch.tensor([1]), extra=extra)}, renumber=True)
+    expected = torch.cat([before[:4], before[5:6], before[8:10], extra, before[13:]])
+    assert torch.equal(batch.row(0).states, expected)
+    assert batch.row(0).vision.nonzero().flatten().tolist() == [4, 7]
+    assert batch.row(0).positions.tolist() == list(range(len(expected)))
 
 
 @dataclass(frozen=True)

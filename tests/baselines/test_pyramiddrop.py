@@ -23,6 +23,8 @@ def one_boundary(golden) -> Qwen2Model:
         rms_norm_eps=meta["rms_norm_eps"],
         rope_parameters={"rope_type": "default", "rope_theta": meta["rope_theta"]},
         vocab_size=2,
+        bos_token_id=None,
+        eos_token_id=None,
     )
     model = Qwen2Model(config).eval().requires_grad_(False)
     first, second = model.layers

@@ -183,6 +183,14 @@ def test_counts_scale_with_the_image(initial, kept):
     assert counts(SparseVLM(), 24, initial)[0] == kept
 
 
+def test_the_largest_count_within_the_total():
+    for tokens in range(1, 200, 7):
+        for total in range(1, 220, 3):
+            kept = kept_for_total(tokens, total)
+            fits = [k for k in range(1, tokens) if k + recycling_sizes(tokens - k)[1] <= total]
+            assert kept == (tokens if total >= tokens else max(fits, default=1))
+
+
 @pytest.mark.parametrize("layers", [24, 28])
 def test_savings(layers):
     expected = {

@@ -1,5 +1,6 @@
 """Batches, journal, and what happens when a model fails. No lmms-eval here."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from tests.harness.fake_methods.fake_methods import FakeEngine, cost
 from tests.harness.real_schemas import picture
 from visor_eval.errors import SetupError
 from visor_eval.harness.generation import BATCH_PIXELS, BATCH_SAMPLES, GenerationError, Generator, batches
-from visor_eval.harness.samples import DEFAULT_NEW_TOKENS, Sample, from_instance, image_hash, pixel_counts
+from visor_eval.harness.samples import DEFAULT_NEW_TOKENS, Sample, from_instance, image_hash, pixel_counts, to_request
 from visor_eval.models.engine import Answer
 from visor_eval.records import Journal
 
@@ -238,3 +239,9 @@ def test_sizes_are_read_off_the_headers_of_all_images():
     )
     assert pixel_counts(documents) == [40 + 25 + 36, 0]
     assert pixel_counts(documents.select_columns(["q"])) == [0, 0]
+
+
+def test_the_engine_learns_the_group_of_the_task():
+    request = to_request(replace(sample(0), task="chartqa_mini"), ())
+    assert request.group == "hard"
+    assert to_request(sample(0), ()).group is None

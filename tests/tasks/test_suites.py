@@ -10,7 +10,7 @@ from tests.harness.fake_methods.fake_methods import FakeEngine
 from tests.harness.real_schemas import ROWS, rows
 from visor_tasks.lmms_yaml import definition, lmms_tasks_folder, write_suites
 from visor_tasks.scores import METRIC, mme_mean
-from visor_tasks.suites import TASKS, Suite, TaskSpec, group_name, members, resolve
+from visor_tasks.suites import TASKS, Suite, TaskSpec, group_name, group_of, members, resolve
 
 NAMES = [task.name for task in TASKS]
 
@@ -18,6 +18,15 @@ NAMES = [task.name for task in TASKS]
 def test_groups_are_those_of_the_paper():
     assert len(members("easy")) == 8
     assert [task.name for task in members("hard")] == ["chartqa", "ocrbench", "infovqa_val", "docvqa_val"]
+
+
+def test_tasks_and_twins_know_their_group():
+    assert [group_of(name) for name in ("pope", "pope_mini", "chartqa_mini", "mmmu_val")] == [
+        "easy",
+        "easy",
+        "hard",
+        None,
+    ]
 
 
 @pytest.mark.parametrize(

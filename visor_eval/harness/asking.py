@@ -39,7 +39,7 @@ def ask(
             picture = opened.convert("RGB")
     except (OSError, SyntaxError, ValueError) as error:
         raise SetupError(f"image {image} cannot be read ({error}): give a PNG or JPEG file") from error
-    prepare(offline=checkpoint.embedded)
+    prepare(offline=checkpoint.local)
     from visor_eval.models.engine import Request
 
     device = resolve_device(device)

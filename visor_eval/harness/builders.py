@@ -33,7 +33,7 @@ def dense(
     if config is not None:
         raise SetupError(f"--config {config}: only visor and visor-zero have configurations")
     backbone = load_backbone(checkpoint, device=device, dtype=dtype)
-    return dense_engine(backbone, parts, Layout(newline=newline, unpad=unpad))
+    return dense_engine(backbone, parts, _layout(newline, unpad))
 
 
 def dense_engine(backbone: LlavaOnevision, parts: Sequence[Part], layout: Layout) -> Engine:
@@ -54,7 +54,7 @@ def visor(
     unpad: bool = True,
 ) -> Engine:
     """Trained VISOR."""
-    reduction = Reduction(_reducers_only("visor", parts), Layout(newline=newline, unpad=unpad))
+    reduction = Reduction(_reducers_only("visor", parts), _layout(newline, unpad))
     folder = checkpoint_folder(checkpoint)
     return build_visor(load_backbone(folder, device=device, dtype=dtype), folder, config=config, reduction=reduction)
 
@@ -70,8 +70,15 @@ def visor_zero(
     unpad: bool = True,
 ) -> Engine:
     """VISOR's layer plan on a stock checkpoint, without training."""
-    reduction = Reduction(_reducers_only("visor-zero", parts), Layout(newline=newline, unpad=unpad))
+    reduction = Reduction(_reducers_only("visor-zero", parts), _layout(newline, unpad))
     return build_visor_zero(load_backbone(checkpoint, device=device, dtype=dtype), config=config, reduction=reduction)
+
+
+def _layout(newline: Newline, unpad: bool) -> Layout:
+    try:
+        return Layout(newline=newline, unpad=unpad)
+    except ValueError as error:
+        raise SetupError(f"--model_args: {error}") from error
 
 
 def _sorted(parts: Sequence[Part]) -> tuple[tuple[Reducer, ...], Pruner | None]:

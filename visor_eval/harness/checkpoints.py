@@ -18,6 +18,11 @@ class Checkpoint:
     label: str  # how records name it: hub id, the folder's own name, or "embedded:<member>"
     embedded: bool
 
+    @property
+    def local(self) -> bool:
+        """Whether it lies on this machine as a folder."""
+        return Path(self.source).is_dir()
+
 
 def embedded_folder() -> Path:
     """Where the shipped checkpoints lie, one folder each."""

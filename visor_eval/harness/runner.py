@@ -115,7 +115,8 @@ def run(request: RunRequest) -> list[FinishedRun]:
         ScoringError: lmms-eval did not score what was asked.
     """
     planned = plan(request)
-    prepare(offline=planned.suite is Suite.MINI and all(c.embedded for c in planned.checkpoints.values()))
+    on_disk = planned.suite is Suite.MINI or request.data is not None
+    prepare(offline=on_disk and all(checkpoint.local for checkpoint in planned.checkpoints.values()))
     try:
         return [_run_model(planned, model) for model in request.models]
     except (JournalError, StoreError) as error:

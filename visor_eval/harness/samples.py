@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from visor_eval.errors import SetupError
+from visor_tasks.suites import group_of
+from visor_tasks.suites import group_of
 
 if TYPE_CHECKING:
     from lmms_eval.api.instance import Instance
@@ -101,6 +103,7 @@ def to_request(sample: Sample, images: tuple[Image.Image, ...]) -> "Request":
         prompt=sample.prompt,
         max_new_tokens=max_new_tokens(sample.generation),
         stop=stop_strings(sample.generation),
+        group=group_of(sample.task),
     )
 
 

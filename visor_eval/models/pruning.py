@@ -10,15 +10,12 @@ from transformers.models.qwen2.modeling_qwen2 import apply_rotary_pos_emb
 
 from visor_eval.core.attention_rows import attention_rows
 from visor_eval.core.pruning import Boundary
-from visor_eval.cost.shapes import DecoderShape
-from visor_eval.models.configs import head_dim, kv_heads
+from visor_eval.models.shapes import decoder_shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor, nn
-    from transformers import Qwen2Config
-
     from visor_eval.core.pruning import Pruned, Pruner
     from visor_eval.models.cache import LayerCache
     from visor_eval.models.sequence import Batch, Row
@@ -48,7 +45,7 @@ class Pruning:
         self._samples: dict[int, _Sample] = {}
         if pruner is None:
             return
-        self._shape = _shape(language_model.config)  # type: ignore[arg-type]
+        self._shape = decoder_shape(language_model.config)  # type: ignore[arg-type]
         for row, group in enumerate(groups):
             stages = _checked(pruner.stages(self._shape.layers, group), self._shape.layers)
             if batch.vision_lengths[row] and stages:
@@ -108,18 +105,6 @@ class Pruning:
         heads = heads.transpose(0, 1)[None]
         cos, sin = self._model.rotary_emb(states, positions[None])  # type: ignore[operator]
         return apply_rotary_pos_emb(heads, heads, cos, sin)[0][0]
-
-
-def _shape(config: Qwen2Config) -> DecoderShape:
-    return DecoderShape(
-        layers=config.num_hidden_layers,
-        hidden=config.hidden_size,
-        heads=config.num_attention_heads,
-        kv_heads=kv_heads(config),
-        head_dim=head_dim(config),
-        intermediate=config.intermediate_size,
-        vocab=config.vocab_size,
-    )
 
 
 def _checked(stages: tuple[int, ...], layers: int) -> tuple[int, ...]:

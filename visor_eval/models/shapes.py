@@ -1,9 +1,22 @@
 """Read the plain-number shapes of a checkpoint off its config."""
 
-from transformers import LlavaOnevisionConfig
+from transformers import LlavaOnevisionConfig, Qwen2Config
 
 from visor_eval.cost.shapes import BackboneShape, DecoderShape, ProjectorShape, TowerShape, VisorShape
 from visor_eval.models.configs import head_dim, kv_heads, text_config, used_blocks, vision_config
+
+
+def decoder_shape(text: Qwen2Config) -> DecoderShape:
+    """Shape of the language model."""
+    return DecoderShape(
+        layers=text.num_hidden_layers,
+        hidden=text.hidden_size,
+        heads=text.num_attention_heads,
+        kv_heads=kv_heads(text),
+        head_dim=head_dim(text),
+        intermediate=text.intermediate_size,
+        vocab=text.vocab_size,
+    )
 
 
 def backbone_shape(config: LlavaOnevisionConfig, name: str, visor: VisorShape | None = None) -> BackboneShape:
@@ -11,15 +24,7 @@ def backbone_shape(config: LlavaOnevisionConfig, name: str, visor: VisorShape | 
     text, vision = text_config(config), vision_config(config)
     return BackboneShape(
         name=name,
-        decoder=DecoderShape(
-            layers=text.num_hidden_layers,
-            hidden=text.hidden_size,
-            heads=text.num_attention_heads,
-            kv_heads=kv_heads(text),
-            head_dim=head_dim(text),
-            intermediate=text.intermediate_size,
-            vocab=text.vocab_size,
-        ),
+        decoder=decoder_shape(text),
         tower=TowerShape(
             layers=used_blocks(config),
             hidden=vision.hidden_size,

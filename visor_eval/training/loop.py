@@ -92,6 +92,8 @@ def task_weights(
     recipe: LanguageRecipe, tasks: Sequence[str], accuracy: Mapping[str, float], step: int
 ) -> dict[str, float]:
     """More of what is not learnt yet, more of the hard group; first look-ups, later choices."""
+    if step < recipe.first_steps:
+        return {task: float(task in recipe.first_tasks) for task in tasks}
     early = dict(recipe.early_weights) if step < recipe.early_until * recipe.steps else {}
     return {
         task: (recipe.hard_weight if task in HARD else 1.0)
@@ -117,6 +119,7 @@ def train(member: Member, recipe: LanguageRecipe, stream: Stream, dev: Stream | 
     state = folder / "state.safetensors"
     if state.exists():
         progress = load_state(state, parameters, optimizer)
+        progress.accuracy = dict.fromkeys(stream.tasks, 0.0) | progress.accuracy
         log.info("%s: resumed after step %d", recipe.name, progress.step)
     compute = torch.bfloat16 if recipe.bfloat16 else torch.float32
     packed = PackedModel(member.model, member.visor, compute, recipe.compiled)

@@ -22,7 +22,9 @@ class LanguageRecipe:
     warmup_steps: int = 60
     decay_share: float = 0.4  # linear to zero at the end
     two_hop_from: float = 0.3  # questions that need two look-ups enter here
-    early_until: float = 0.2  # before this, the tasks in `early_weights` are rarer: first look-ups, then choices
+    first_tasks: tuple[str, ...] = ("gqa", "textvqa_val")  # alone until `first_steps`: on all tasks at once the first
+    first_steps: int = 500  # look-up takes several times as long to appear (docs/log.md)
+    early_until: float = 0.3  # before this, the tasks in `early_weights` are rarer: first look-ups, then choices
     early_weights: tuple[tuple[str, float], ...] = (
         ("scienceqa_img", 0.2),
         ("mmstar", 0.2),
@@ -54,7 +56,7 @@ def universal(steps: int = 7000, **changes: object) -> LanguageRecipe:
 
 def dense(steps: int = 1200, **changes: object) -> LanguageRecipe:
     """The dense member: every layer on everything."""
-    fields = {"name": "dense", "steps": steps, "dense_share": 1.0, "two_hop_from": 0.0, "early_until": 0.0, "decay_share": 0.7, **changes}
+    fields = {"name": "dense", "steps": steps, "dense_share": 1.0, "two_hop_from": 0.0, "first_steps": 0, "early_until": 0.0, "decay_share": 0.7, **changes}
     return LanguageRecipe(**fields)  # type: ignore[arg-type]
 
 

@@ -1,0 +1,49 @@
+"""A starting point in which looking things up is easy to learn, for a model too small and a run too short for luck.
+
+All of it is documented as an aid in the model cards. In a stock layer queries and keys are random, so that attention
+starts out nearly uniform; values pass through: W_o = a W_v^T with orthogonal W_v, so that a layer starts as a faint
+copy of what it attends to. In an added block W_k = W_q as well, so that a word attends to the places that show it.
+"""
+
+import torch
+from torch import nn
+from transformers import LlavaOnevisionForConditionalGeneration
+from transformers.models.qwen2.modeling_qwen2 import Qwen2Attention
+
+from visor_eval.visor.config import VisorConfig
+from visor_eval.visor.cross_attention import CrossAttentionBlock
+from visor_eval.visor.modules import VisorModules
+
+STOCK_COPY = 0.04  # size of the copy, against embeddings of size 0.2
+BLOCK_COPY = 0.2
+
+
+@torch.no_grad()
+def add_visor(
+    model: LlavaOnevisionForConditionalGeneration, *, seed: int = 0, gate: float = 1.0, config: VisorConfig | None = None
+) -> VisorModules:
+    """Prepare the decoder's attention and build VISOR modules beside it, gates open.
+
+    The paper converts a trained model and so starts from closed gates; here everything starts from scratch, and open
+    gates let the blocks learn from the first step.
+    """
+    inner = model.model.language_model
+    generator = torch.Generator().manual_seed(seed)
+    modules = VisorModules(config or VisorConfig.for_layers(len(inner.layers)), model.config.text_config)
+    modules.initialise_from(inner)
+    for layer in inner.layers:
+        attention = layer.self_attn
+        nn.init.normal_(attention.k_proj.weight, std=attention.k_proj.in_features**-0.5, generator=generator)
+        _copying(attention, STOCK_COPY, generator)
+    for block in modules.blocks.values():
+        assert isinstance(block, CrossAttentionBlock)
+        _copying(block, BLOCK_COPY, generator)
+        nn.init.orthogonal_(block.q_proj.weight, generator=generator)
+        block.k_proj.weight.copy_(block.q_proj.weight)
+        block.gate.fill_(gate)
+    return modules
+
+
+def _copying(attention: Qwen2Attention | CrossAttentionBlock, size: float, generator: torch.Generator) -> None:
+    nn.init.orthogonal_(attention.v_proj.weight, generator=generator)
+    attention.o_proj.weight.copy_(size * attention.v_proj.weight.T)
