@@ -26,8 +26,7 @@ class TaskSpec:
     source: str  # lmms-eval's YAML, below lmms_eval/tasks
     split: str  # the split that is scored
     metric: str  # the lmms-eval metric that `visor_score` repeats on the 0-100 scale
-    stratum_column: str | None = None  # categories that the score averages over
-    pair_column: str | None = None  # samples of a category that share this column are scored together, never apart
+    pair_columns: tuple[str, ...] = ()  # samples that agree in these are scored together: a limit never parts them
 
     def name_in(self, suite: Suite) -> str:
         """The task's name within ``suite``."""
@@ -48,17 +47,9 @@ TASKS: tuple[TaskSpec, ...] = (
         source="mme/mme.yaml",
         split="test",
         metric="mme_perception_score",
-        stratum_column="category",
-        pair_column="question_id",
+        pair_columns=("category", "question_id"),
     ),
-    TaskSpec(
-        name="mmstar",
-        group="easy",
-        source="mmstar/mmstar.yaml",
-        split="val",
-        metric="average",
-        stratum_column="l2_category",
-    ),
+    TaskSpec(name="mmstar", group="easy", source="mmstar/mmstar.yaml", split="val", metric="average"),
     TaskSpec(name="pope", group="easy", source="pope/pope.yaml", split="test", metric="pope_accuracy"),
     TaskSpec(
         name="textvqa_val", group="easy", source="textvqa/textvqa_val.yaml", split="validation", metric="exact_match"

@@ -207,18 +207,18 @@ def test_a_full_disk_is_one_line_and_keeps_what_is_there(request_for, monkeypatc
 
     real, written = journal._write_all, []
 
-    def full_after_five(*arguments: object) -> None:
-        if len(written) == 5:
+    def full_after_two_batches(*arguments: object) -> None:
+        if len(written) == 2:
             raise OSError(errno.ENOSPC, "No space left on device")
         written.append(1)
         real(*arguments)
 
-    monkeypatch.setattr(journal, "_write_all", full_after_five)
+    monkeypatch.setattr(journal, "_write_all", full_after_two_batches)
     with pytest.raises(SetupError, match="No space left on device"):
-        run(request_for(tasks=("gqa",)))
+        run(request_for(tasks=("gqa",), batch_size=2))
     monkeypatch.undo()
     (folder,) = request_for().output_path.iterdir()
-    assert len(read_journal(folder / "journal.jsonl")) == 5
+    assert len(read_journal(folder / "journal.jsonl")) == 4
 
 
 def test_an_output_folder_that_cannot_be_is_refused_at_once(request_for, tmp_path):

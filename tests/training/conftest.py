@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from visor_tasks.mini import PHRASES, WORDS
 
 from visor_eval.training.family import FamilyShape, build_model, build_processor
 from visor_eval.training.tokenizer import build_tokenizer
 from visor_eval.visor.config import VisorConfig
 from visor_eval.visor.modules import VisorModules
+from visor_tasks.mini import PHRASES, WORDS
 
 TINY = FamilyShape(hidden=32, layers=6, intermediate=48, tower_hidden=32, tower_intermediate=48)
 

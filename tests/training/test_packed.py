@@ -3,13 +3,13 @@
 import pytest
 import torch
 from PIL import Image
-from visor_tasks.mini import stream_item
 
 from visor_eval.models.decoder import FixedChoice, SparseDecoder
 from visor_eval.models.llava_onevision import LlavaOnevision
 from visor_eval.training.packed import IGNORED, PackedModel, StepPlan
 from visor_eval.training.stream import QuestionTokens, layout_of, pack_items
 from visor_eval.visor.readers import AddedBlock
+from visor_tasks.mini import stream_item
 
 CASES = [("gqa", 2), ("docvqa_val", 1), ("infovqa_val", 1)]
 

@@ -3,9 +3,9 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from visor_tasks.mini import PHRASES, TASKS, WORDS, stream_item
 
 from visor_eval.training.tokenizer import TURN_ASSISTANT, TURN_USER, build_tokenizer
+from visor_tasks.mini import PHRASES, TASKS, WORDS, stream_item
 
 SHARED = build_tokenizer(PHRASES, WORDS)
 

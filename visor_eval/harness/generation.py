@@ -136,7 +136,7 @@ class Generator:
         if len(answers) != len(batch):
             raise GenerationError(f"the model gave {len(answers)} answers to {len(batch)} requests ({_names(batch)})")
         elapsed_ms = (time.perf_counter() - start) * 1000 / len(batch)
-        finished = {}
+        finished, lines = {}, []
         for sample, (_, hashes), answer in zip(batch, shown, answers, strict=True):
             entry = self._entry(sample, hashes)
             done = Finished(
@@ -146,8 +146,10 @@ class Generator:
                 image_hashes=hashes,
             )
             finished[sample.key] = done
-            if self.journal is not None and not sample.padding:
-                self.journal.append(entry, _to_payload(done, answer.token_ids))
+            if not sample.padding:
+                lines.append((entry, _to_payload(done, answer.token_ids)))
+        if self.journal is not None:
+            self.journal.append_all(lines)
         self.progress(sum(not sample.padding for sample in batch), False)
         return finished
 

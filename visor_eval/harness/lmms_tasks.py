@@ -91,10 +91,10 @@ def select_rows(texts: Any, spec: TaskSpec, limit: int | None) -> list[int]:
     """The first ``limit`` documents; where documents are scored in pairs, the first whole pairs (at least one)."""
     if limit is None or limit >= len(texts):
         return list(range(len(texts)))
-    if spec.pair_column is None:
+    if not spec.pair_columns:
         return list(range(limit))
-    pairs: dict[tuple[object, object], list[int]] = {}
-    for row, pair in enumerate(zip(texts[spec.stratum_column], texts[spec.pair_column], strict=True)):
+    pairs: dict[tuple[object, ...], list[int]] = {}
+    for row, pair in enumerate(zip(*(texts[column] for column in spec.pair_columns), strict=True)):
         pairs.setdefault(pair, []).append(row)
     chosen: list[int] = []
     for members in pairs.values():

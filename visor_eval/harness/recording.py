@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from visor_eval.analysis.scores import SampleScore, sample_score
 from visor_eval.harness.generation import Finished
 from visor_eval.harness.lmms_tasks import LoadedTask
 from visor_eval.records import SampleRecord
-from visor_tasks.scores import METRIC
 
 OWN_KEYS = frozenset(  # of a logged sample; the rest are metrics
     ["doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "token_counts", "doc_hash", "input_media"]
@@ -48,15 +48,16 @@ def sample_records(
             raise ScoringError(f"{task.name} sample {position} was scored without an answer")
         metrics = _metrics(by_document[position])
         document = documents[position]
+        part = _part(task, metrics, str(task.rows[position]))
         records.append(
             SampleRecord(
                 run_id=run_id,
                 task=task.name,
                 group=task.spec.group,
                 doc_id=str(task.rows[position]),
-                unit=str(document[task.spec.pair_column]) if task.spec.pair_column else str(task.rows[position]),
-                stratum=str(document[task.spec.stratum_column]) if task.spec.stratum_column else None,
-                score=_score(task, metrics),
+                unit=part.unit,
+                stratum=part.stratum,
+                score=part.score,
                 metrics=metrics,
                 prompt=prompts[key],
                 answer=finished[key].text,
@@ -74,14 +75,12 @@ def _metrics(sample: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _json(value) for key, value in sample.items() if key not in OWN_KEYS}
 
 
-def _score(task: LoadedTask, metrics: Mapping[str, Any]) -> float:
-    """A sample's contribution, 0..1. MME's cognition samples count in no score but keep their own."""
-    value = metrics.get(METRIC, metrics.get("mme_cognition_score"))
-    if isinstance(value, dict):
-        return float(value["score"])
-    if value is None:
-        raise ScoringError(f"lmms-eval returned no {METRIC} for a sample of {task.name}")
-    return float(value) / 100.0
+def _part(task: LoadedTask, metrics: Mapping[str, Any], doc_id: str) -> SampleScore:
+    """What the sample contributes to its task's score."""
+    try:
+        return sample_score(task.name, metrics, doc_id)
+    except ValueError as error:
+        raise ScoringError(str(error)) from error
 
 
 def _references(document: Mapping[str, Any], target: object) -> tuple[str, ...]:

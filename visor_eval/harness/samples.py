@@ -11,7 +11,6 @@ from PIL import Image
 
 from visor_eval.errors import SetupError
 from visor_tasks.suites import group_of
-from visor_tasks.suites import group_of
 
 if TYPE_CHECKING:
     from lmms_eval.api.instance import Instance

@@ -111,9 +111,7 @@ class Engine:
                     batch_size=len(requests),
                 ),
             )
-            for number, (request, prompt, images, row) in enumerate(
-                zip(requests, prompts, encoded, rows, strict=True)
-            )
+            for number, (request, prompt, images, row) in enumerate(zip(requests, prompts, encoded, rows, strict=True))
         ]
 
     def _cost(

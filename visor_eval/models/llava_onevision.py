@@ -97,9 +97,7 @@ class LlavaOnevision:
     def _grid(self, image: Image, sample: Sequence[Image]) -> tuple[int, int] | None:
         return self.anyres.count(image.height, image.width).grid if len(sample) == 1 else None
 
-    def encode(
-        self, samples: Sequence[Sequence[TiledImage]], reduction: Reduction = UNREDUCED
-    ) -> list[EncodedImages]:
+    def encode(self, samples: Sequence[Sequence[TiledImage]], reduction: Reduction = UNREDUCED) -> list[EncodedImages]:
         """Vision tokens of every sample's images, as they enter the decoder: tower, reducers, projector, layout."""
         images = [image for sample in samples for image in sample]
         if not images:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor, nn
+
     from visor_eval.core.pruning import Pruned, Pruner
     from visor_eval.models.cache import LayerCache
     from visor_eval.models.sequence import Batch, Row

@@ -21,7 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
     listed = "; ".join(f"{name}: {text}" for name, text in RECIPES.items())
     parser.add_argument("recipe", choices=tuple(RECIPES), help=listed)
-    parser.add_argument("--work", type=Path, default=Path("results/train"), help="folder of all stages; they resume there")
+    parser.add_argument(
+        "--work", type=Path, default=Path("results/train"), help="folder of all stages; they resume there"
+    )
     parser.add_argument("--output", type=Path, help="where `export` writes the checkpoints (default: WORK/checkpoints)")
     parser.add_argument("--steps", type=int, help="steps of the stage, instead of the recipe's")
     parser.add_argument("--seed", type=int, default=0)

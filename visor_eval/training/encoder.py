@@ -5,6 +5,7 @@ Both are short. Without them a model this small learns nothing on a CPU (docs/lo
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -130,9 +131,17 @@ class AlignmentTarget:
         return (projected - target).square().mean() / target.var()
 
 
-def _train(name: str, parameters: list[nn.Parameter], loss_of, steps: int, recipe: EncoderRecipe) -> list[dict[str, float]]:  # noqa: ANN001
+def _train(
+    name: str,
+    parameters: list[nn.Parameter],
+    loss_of: Callable[[int], tuple[Tensor, dict[str, float]]],
+    steps: int,
+    recipe: EncoderRecipe,
+) -> list[dict[str, float]]:
     """AdamW with one linear decay; ``loss_of(step)`` gives the loss and what to report."""
-    optimizer = torch.optim.AdamW(parameters, lr=recipe.lr, betas=(0.9, 0.98), weight_decay=recipe.weight_decay, fused=True)
+    optimizer = torch.optim.AdamW(
+        parameters, lr=recipe.lr, betas=(0.9, 0.98), weight_decay=recipe.weight_decay, fused=True
+    )
     curve, started = [], time.monotonic()
     for step in range(steps):
         for group in optimizer.param_groups:

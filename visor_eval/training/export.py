@@ -27,9 +27,9 @@ AIDS = (
     "curriculum: two look-up tasks first, choices and two-hop questions later, more of what is not learnt yet",
 )
 LIMITS = (
-    "Trained on synthetic images of visor-eval's mini suite only; it knows no photographs, no natural handwriting and no "
-    "words outside the suite's vocabulary. Scores say something about methods compared on these weights, nothing about "
-    "real models, and are never comparable with published numbers."
+    "Trained on synthetic images of visor-eval's mini suite only; it knows no photographs, no natural handwriting and "
+    "no words outside the suite's vocabulary. Scores say something about methods compared on these weights, "
+    "nothing about real models, and are never comparable with published numbers."
 )
 
 
@@ -120,9 +120,9 @@ def readme(card: Card) -> str:
         ),
         "",
         "## Accuracy on the dev split",
-        "Exact match in %, "
-        f"{min(card.dev_questions.values())} to {max(card.dev_questions.values())} questions per task, several per image; the "
-        "test split was not read in training.",
+        "Exact match in %. "
+        f"{min(card.dev_questions.values())} to {max(card.dev_questions.values())} questions per task, "
+        "several per image; the test split was not read in training.",
         "",
         f"| configuration | {' | '.join(tasks)} | mean |",
         f"|---|{'---|' * len(tasks)}---|",

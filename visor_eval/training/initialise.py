@@ -20,7 +20,11 @@ BLOCK_COPY = 0.2
 
 @torch.no_grad()
 def add_visor(
-    model: LlavaOnevisionForConditionalGeneration, *, seed: int = 0, gate: float = 1.0, config: VisorConfig | None = None
+    model: LlavaOnevisionForConditionalGeneration,
+    *,
+    seed: int = 0,
+    gate: float = 1.0,
+    config: VisorConfig | None = None,
 ) -> VisorModules:
     """Prepare the decoder's attention and build VISOR modules beside it, gates open.
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from visor_tasks.mini import WORDS, Item
 
 from visor_eval.training.family import SIDE
 from visor_eval.training.stream import QuestionTokens, layout_of
+from visor_tasks.mini import WORDS, Item
 
 
 @dataclass(frozen=True)

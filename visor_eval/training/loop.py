@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers import LlavaOnevisionForConditionalGeneration
-from visor_tasks.mini import HARD, Question
 
 from visor_eval.training.evaluate import Tally, evaluate, evaluation_batches, row_hits
 from visor_eval.training.packed import PackedModel, StepPlan
@@ -20,6 +19,7 @@ from visor_eval.training.recipes import Configuration, LanguageRecipe
 from visor_eval.training.state import Progress, load_state, save_state
 from visor_eval.training.stream import Stream
 from visor_eval.visor.modules import VisorModules
+from visor_tasks.mini import HARD, Question
 
 log = logging.getLogger(__name__)
 SMOOTHING = 0.98  # of the per-task training accuracy, per batch that holds the task

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from visor_tasks.mini.stream import GENERATOR_VERSION
 
 from visor_eval.training import stages
 from visor_eval.training.evaluate import Tally, evaluate, evaluation_batches
@@ -18,20 +17,29 @@ from visor_eval.training.loop import Member
 from visor_eval.training.packed import PackedModel, StepPlan
 from visor_eval.training.recipes import LanguageRecipe
 from visor_eval.training.state import Progress
+from visor_tasks.mini.stream import GENERATOR_VERSION
 
 log = logging.getLogger(__name__)
 DEV_IMAGES = 40  # per task
 DATA = (
-    "Endless stream of the mini suite's generator, split `train`: no scene, and no reserved colour-object combination or "
-    "printed value, occurs in dev or test."
+    "Endless stream of the mini suite's generator, split `train`: no scene, and no reserved colour-object combination "
+    "or printed value, occurs in dev or test."
 )
 
 
 def export_family(work: Path, output: Path, dev_images: int = DEV_IMAGES) -> None:
     """Evaluate both members on dev and write ``dense-tiny`` and ``visor-tiny`` under ``output``."""
     foundation = json.loads((work / "foundation" / "report.json").read_text())
-    encoder = {"stage": "encoder and alignment", "recipe": foundation["recipe"], "seconds": round(foundation["seconds"])}
-    encoder |= {"steps": sum(curve[-1]["step"] + 1 for curve in foundation["curves"].values()), "images": "-", "questions": "-"}
+    encoder = {
+        "stage": "encoder and alignment",
+        "recipe": foundation["recipe"],
+        "seconds": round(foundation["seconds"]),
+    }
+    encoder |= {
+        "steps": sum(curve[-1]["step"] + 1 for curve in foundation["curves"].values()),
+        "images": "-",
+        "questions": "-",
+    }
     universal, processor, progress = stages.load_universal(work, router=True)
     grown = _stage("universal", progress)
     assert universal.visor is not None
@@ -41,7 +49,7 @@ def export_family(work: Path, output: Path, dev_images: int = DEV_IMAGES) -> Non
     routing = json.loads((work / "router" / "report.json").read_text())
     card = Card(
         name="visor-tiny",
-        description="The universal VISOR member of visor-eval's embedded family, with its router: 24 decoder layers, width 96.",
+        description="The universal VISOR member of visor-eval's embedded family, with its router.",
         generator_version=GENERATOR_VERSION,
         data=DATA,
         stages=(encoder, grown),
@@ -50,8 +58,8 @@ def export_family(work: Path, output: Path, dev_images: int = DEV_IMAGES) -> Non
         dev_accuracy=accuracies(found),
         dev_questions=asked(found),
         router={
-            "description": "Pseudo-labels on a held-out slice of training data (other seeds): the cheapest configuration that "
-            f"reaches {routing['recipe']['target']:.0%} of the largest one's accuracy, per task.",
+            "description": "Pseudo-labels on a held-out slice of training data (other seeds): the cheapest "
+            f"configuration that reaches {routing['recipe']['target']:.0%} of the largest one's accuracy, per task.",
             "labels": routing["labels"],
             "label_accuracy": routing["accuracy"],
             "agreement": routing["curve"][-1]["agreement"],
@@ -64,8 +72,8 @@ def export_family(work: Path, output: Path, dev_images: int = DEV_IMAGES) -> Non
     found = _on_dev(dense, processor, {"dense": StepPlan.dense(dense.depth)}, dev_images)
     card = Card(
         name="dense-tiny",
-        description="The dense member of visor-eval's embedded family: a stock LLaVA-OneVision folder, trained on from the "
-        "universal weights with every layer on all tokens.",
+        description="The dense member of visor-eval's embedded family: a stock LLaVA-OneVision folder, trained on from "
+        "the universal weights with every layer on all tokens.",
         generator_version=GENERATOR_VERSION,
         data=DATA,
         stages=(encoder, grown, _stage("dense", progress)),
@@ -74,7 +82,9 @@ def export_family(work: Path, output: Path, dev_images: int = DEV_IMAGES) -> Non
         dev_accuracy=accuracies(found),
         dev_questions=asked(found),
     )
-    export(dense, processor, card, [work / "universal" / "curve.csv", work / "dense" / "curve.csv"], output / "dense-tiny")
+    export(
+        dense, processor, card, [work / "universal" / "curve.csv", work / "dense" / "curve.csv"], output / "dense-tiny"
+    )
 
 
 def hardware() -> str:
@@ -82,7 +92,7 @@ def hardware() -> str:
     file = Path("/proc/cpuinfo")
     lines = file.read_text().splitlines() if file.exists() else []
     model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-    return f"one thread of {model} ({os.cpu_count()} virtual cores, shared with other work), no GPU; bfloat16 matrix products."
+    return f"one thread of {model} ({os.cpu_count()} virtual cores, shared with other work), no GPU; bfloat16 products."
 
 
 def _stage(name: str, progress: Progress) -> dict[str, object]:
@@ -103,7 +113,9 @@ def _on_dev(
     found = evaluate(packed, evaluation_batches(dev, images), plans)
     for plan, tallies in found.items():
         scores = {key: 100 * tally.accuracy for key, tally in tallies.items() if "/" not in key}
-        log.info("dev %s mean %.1f %s", plan, sum(scores.values()) / len(scores), {k: round(v) for k, v in scores.items()})
+        log.info(
+            "dev %s mean %.1f %s", plan, sum(scores.values()) / len(scores), {k: round(v) for k, v in scores.items()}
+        )
     return found
 
 

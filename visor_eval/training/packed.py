@@ -1,7 +1,7 @@
 """Several questions about one image in one pass: the vision tokens are computed once, each question sees only itself.
 
-The same mathematics as one question at a time at inference (tests/training compares both), on whole batches of images of
-one size.
+The same mathematics as one question at a time at inference (tests/training compares both), on whole batches of images
+of one size.
 """
 
 from collections.abc import Callable, Sequence
@@ -70,7 +70,9 @@ class PackedModel:
         self._text, self._full, self._read = map(_compiled, chosen) if self.compiled else chosen
         decoder = self.model.model.language_model
         attention = decoder.layers[0].self_attn
-        self.shape = Shape(decoder.config.num_attention_heads, attention.head_dim, decoder.norm.variance_epsilon, self.compute)
+        self.shape = Shape(
+            decoder.config.num_attention_heads, attention.head_dim, decoder.norm.variance_epsilon, self.compute
+        )
         self.depth = len(decoder.layers)
 
     def vision_tokens(self, batch: PackedBatch) -> Tensor:
@@ -86,7 +88,7 @@ class PackedModel:
     def hidden(
         self, batch: PackedBatch, plan: StepPlan, *, embeds: Tensor | None = None, depth: int | None = None
     ) -> Tensor:
-        """Text states after ``depth`` layers (default: all, without the final norm) [images * questions, tokens, hidden].
+        """Text states after some layers, without the final norm [images * questions, tokens, hidden].
 
         Args:
             batch: what to read.
@@ -122,9 +124,7 @@ class PackedModel:
             if number in plan.read:
                 assert self.visor is not None, "a plan with read layers needs VISOR modules"
                 block = BlockWeights.of(self.visor.blocks[str(number)])
-                text = torch.cat(
-                    (text[:, :prefix], self._read(text[:, prefix:], vision, block, self.shape)), dim=1
-                )
+                text = torch.cat((text[:, :prefix], self._read(text[:, prefix:], vision, block, self.shape)), dim=1)
         return text
 
     def logits(self, states: Tensor) -> Tensor:

@@ -56,7 +56,16 @@ def universal(steps: int = 7000, **changes: object) -> LanguageRecipe:
 
 def dense(steps: int = 1200, **changes: object) -> LanguageRecipe:
     """The dense member: every layer on everything."""
-    fields = {"name": "dense", "steps": steps, "dense_share": 1.0, "two_hop_from": 0.0, "first_steps": 0, "early_until": 0.0, "decay_share": 0.7, **changes}
+    fields = {
+        "name": "dense",
+        "steps": steps,
+        "dense_share": 1.0,
+        "two_hop_from": 0.0,
+        "first_steps": 0,
+        "early_until": 0.0,
+        "decay_share": 0.7,
+        **changes,
+    }
     return LanguageRecipe(**fields)  # type: ignore[arg-type]
 
 
@@ -66,7 +75,9 @@ class RouterRecipe:
 
     name: str = "router"
     label_images: int = 60  # per task
-    rule: str = "dataset"  # "dataset": cheapest reaching `target` of the full model per task; "sample": same score per sample
+    rule: str = (
+        "dataset"  # "dataset": cheapest reaching `target` of the full model per task; "sample": same score per sample
+    )
     target: float = 0.99
     steps: int = 400
     images: int = 16

@@ -54,7 +54,13 @@ def label_tasks(
     for task in stream.tasks:
         scores = [found[plan_name(each)][task].accuracy for each in configurations]
         by_task[task] = cheapest_reaching(scores, full, recipe.target)
-        log.info("router label %s -> %s (%.3f of %.3f)", task, configurations[by_task[task]], scores[by_task[task]], scores[full])
+        log.info(
+            "router label %s -> %s (%.3f of %.3f)",
+            task,
+            configurations[by_task[task]],
+            scores[by_task[task]],
+            scores[full],
+        )
     return RouterLabels(by_task=by_task, accuracy=found)
 
 

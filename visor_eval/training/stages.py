@@ -1,9 +1,9 @@
 """The stages that make the embedded family, each resumable, each leaving its results in its own folder.
 
-    work/foundation   tokenizer, processor, model with a trained and aligned encoder
-    work/universal    state and curves of universal VISOR training
-    work/dense        the dense member, trained on from the universal weights
-    work/router       the router's weights, pseudo-labels and curve
+work/foundation   tokenizer, processor, model with a trained and aligned encoder
+work/universal    state and curves of universal VISOR training
+work/dense        the dense member, trained on from the universal weights
+work/router       the router's weights, pseudo-labels and curve
 """
 
 import json
@@ -15,7 +15,6 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoProcessor, LlavaOnevisionForConditionalGeneration, LlavaOnevisionProcessor
-from visor_tasks.mini import PHRASES, TASKS, WORDS
 
 from visor_eval.errors import SetupError
 from visor_eval.training.encoder import EncoderRecipe, align_projector, pretrain_encoder, related_embeddings
@@ -30,6 +29,7 @@ from visor_eval.training.stream import QuestionTokens, Stream
 from visor_eval.training.tokenizer import build_tokenizer
 from visor_eval.visor.config import VisorConfig
 from visor_eval.visor.modules import VisorModules
+from visor_tasks.mini import PHRASES, TASKS, WORDS
 
 log = logging.getLogger(__name__)
 DEV_SEED = 0
@@ -142,7 +142,10 @@ def router(work: Path, recipe: RouterRecipe, tasks: tuple[str, ...] = TASKS) -> 
     folder = work / "router"
     folder.mkdir(parents=True, exist_ok=True)
     assert member.visor.router is not None
-    save_file({name: value.contiguous() for name, value in member.visor.router.state_dict().items()}, folder / "router.safetensors")
+    save_file(
+        {name: value.contiguous() for name, value in member.visor.router.state_dict().items()},
+        folder / "router.safetensors",
+    )
     report = {
         "recipe": asdict(recipe),
         "labels": {task: list(configurations[index]) for task, index in labels.by_task.items()},

@@ -13,12 +13,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from transformers import PreTrainedTokenizerFast
-from visor_tasks.mini import Item, Question, stream_item
 
 from visor_eval.training.family import TILE
 from visor_eval.training.packed import IGNORED, PackedBatch
 from visor_eval.training.pixels import tiles
 from visor_eval.training.tokenizer import END, TURN_ASSISTANT, TURN_USER
+from visor_tasks.mini import Item, Question, stream_item
 
 Layout = tuple[int, int]  # tile rows, tile columns
 LONG_PROMPT = 9  # mean tokens above which a task's questions are batched apart, since padding costs as much as text
@@ -101,7 +101,8 @@ class Stream:
         self.kinds = {}
         for task in self.tasks:
             items = [
-                stream_item(self.split, task, self.seed, index, questions=self.questions) for index in range(PROBE_ITEMS)
+                stream_item(self.split, task, self.seed, index, questions=self.questions)
+                for index in range(PROBE_ITEMS)
             ]
             lengths = [len(self.tokens.prompt(question)) for item in items for question in item.questions]
             long = sum(lengths) / len(lengths) > LONG_PROMPT

@@ -55,7 +55,9 @@ def build_tokenizer(phrases: Iterable[str], words: Iterable[str]) -> PreTrainedT
     phrases = _alternatives(phrase for phrase in phrases if phrase.strip())
     simple = re.compile(rf"(?:{_WORD})\Z")
     odd = [word for word in words if not simple.match(word)]  # words the general rule would cut
-    pattern = "|".join([*map(_phrase_pattern, phrases), *(" ?" + _phrase_pattern(w) for w in _alternatives(odd)), _WORD])
+    pattern = "|".join(
+        [*map(_phrase_pattern, phrases), *(" ?" + _phrase_pattern(w) for w in _alternatives(odd)), _WORD]
+    )
     characters = _byte_characters()
 
     def spelled(text: str) -> str:
