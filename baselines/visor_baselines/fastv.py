@@ -1,7 +1,7 @@
 """FastV (Chen et al., ECCV 2024): after K layers keep the vision tokens that the last token attends to.
 
 arXiv:2403.06764. Behaviour of pkunlp-icler/FastV at d165972 (no licence file at its root; its vendored trees are
-Apache-2.0), cached path of the llava-hf fork, written anew from spec/decoder_methods.md section 3.
+Apache-2.0), cached path of the llava-hf fork, written anew from docs/spec/decoder_methods.md section 3.
 
 Deviations: at least one token stays; vision tokens of several images are ranked together (authors: one contiguous
 span); any batch; equal scores go to the lower index; the attention row is computed from the layer's query and its

@@ -1,6 +1,6 @@
 """HiRED (Arif et al., AAAI 2025): a budget for the whole image, shared among its tiles by early attention.
 
-arXiv:2408.10945. Behaviour of hasanar1f/HiRED at 502d6dd (MIT), written anew from spec/encoder_methods.md section 3.
+arXiv:2408.10945. Behaviour of hasanar1f/HiRED at 502d6dd (MIT), written anew from docs/spec/encoder_methods.md section 3.
 20 % and alpha 0.5 as in the VISOR paper (S12). The share is an upper bound: unpadding later removes chosen tokens,
 and rounding down and clamping lose some, as in the authors' code.
 

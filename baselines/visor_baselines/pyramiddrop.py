@@ -1,7 +1,7 @@
 """PyramidDrop (Xing et al., CVPR 2025): fewer vision tokens from stage to stage, ranked by the prompt's last token.
 
 arXiv:2410.17247. Behaviour of Cooperx521/PyramidDrop at 6444f30 (MIT), inference, written anew from
-spec/decoder_methods.md section 1: at the end of a stage the next layer's own norm and projections give the attention of
+docs/spec/decoder_methods.md section 1: at the end of a stage the next layer's own norm and projections give the attention of
 the prompt's last token over all keys; the best ``int(N0 * ratio)`` vision tokens stay and positions are renumbered.
 
 Schedules: the VISOR paper's easy and hard ones (S12) for 24 layers; those for 28 layers as resolved in spec section 4

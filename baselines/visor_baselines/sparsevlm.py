@@ -1,7 +1,7 @@
 """SparseVLM (Zhang et al., ICML 2025): text tokens that relate to the image rate its tokens.
 
 arXiv:2410.04417. Behaviour of the v1.x path of Gumpest/SparseVLMs at 26a5f48 (Apache-2.0), ``rule="rank"`` that of its
-first release 91fb6d9, written anew from spec/decoder_methods.md section 2. Raters are the text tokens after the image
+first release 91fb6d9, written anew from docs/spec/decoder_methods.md section 2. Raters are the text tokens after the image
 whose share of softmax(vision x text), on input embeddings, is above the mean. After each pruning layer their rows of
 its attention, averaged, rank the vision tokens; the best of the pruned ones are clustered and come back as means behind
 the last vision token. Positions are renumbered.

@@ -1,7 +1,7 @@
 """VisionZip (Yang et al., CVPR 2025): the tokens that receive most attention stay, the rest is merged into a few.
 
 arXiv:2412.04467. Behaviour of dvlab-research/VisionZip at 3151f6d (Apache-2.0), written anew from
-spec/encoder_methods.md section 1. 104 + 24 tokens per tile as in the VISOR paper (S12).
+docs/spec/encoder_methods.md section 1. 104 + 24 tokens per tile as in the VISOR paper (S12).
 
 VisionZip-dagger is the same reduction on a checkpoint whose projector was tuned with it: `--pretrained` names it.
 

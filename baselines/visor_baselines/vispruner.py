@@ -1,6 +1,6 @@
 """VisPruner (Zhang et al., ICCV 2025): the most attended tokens stay, and of the others those least alike.
 
-arXiv:2412.01818. Behaviour of Theia-4869/VisPruner at aefa01a (Apache-2.0), written anew from spec/encoder_methods.md
+arXiv:2412.01818. Behaviour of Theia-4869/VisPruner at aefa01a (Apache-2.0), written anew from docs/spec/encoder_methods.md
 section 2. 96 + 32 tokens per tile as in the VISOR paper (S12); 34 + 12 for its 16x (S6: a 16th of 729 at 3:1).
 
 Deviations: attention received from all patches instead of [CLS] attention, which SigLIP lacks, of the last used

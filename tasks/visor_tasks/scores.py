@@ -1,7 +1,7 @@
 """One comparable 0-100 score per task, beside lmms-eval's own metrics.
 
 lmms-eval averages a group over identical metric names only, and the twelve benchmarks share none. So each task gets
-one more metric, ``visor_score``: what lmms-eval's own scoring code returned, on one scale (DESIGN section 7). The
+one more metric, ``visor_score``: what lmms-eval's own scoring code returned, on one scale (docs/harness.md). The
 generated YAML names these functions (`process_results: !function visor_tasks.scores.<task>`).
 """
 

@@ -1,4 +1,4 @@
-"""One comparable 0-100 score per task, recomputed from samples (DESIGN section 7).
+"""One comparable 0-100 score per task, recomputed from samples (docs/harness.md).
 
 What lmms-eval's ``process_results`` returns for a sample becomes a contribution (0..1), a resampling unit and a stratum
 (``sample_score``); a task's score is then a mean over samples, or for MME and MMStar a mean over categories. MME counts

@@ -21,7 +21,7 @@ def density_peaks(features: Tensor, count: int, noise: Tensor | None = None) -> 
 
     A token's density is exp(-mean of its ``count`` smallest squared distances), its own distance 0 among them;
     distances are Euclidean over sqrt(dim). Equal scores go to the lower index. Source: Gumpest/SparseVLMs at 26a5f48,
-    ``cluster_and_merge``; spec/decoder_methods.md section 2.4.
+    ``cluster_and_merge``; docs/spec/decoder_methods.md section 2.4.
 
     Args:
         features: what is compared.

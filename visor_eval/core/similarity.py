@@ -2,7 +2,7 @@
 
 One tile at a time keeps memory at heads x tokens x tokens of a single tile, and makes a tile's numbers independent of
 how many others are computed with it. Float32 because the mean of 16 x 729 bfloat16 weights leaves 27 distinct scores
-(spec/encoder_methods.md section 0.3).
+(docs/spec/encoder_methods.md section 0.3).
 """
 
 import torch

@@ -1,6 +1,6 @@
 """What one answered sample cost, and what the dense model would have paid for the same sample.
 
-Conventions (DESIGN section 7): one multiply-add is 2 FLOPs. Attention is counted over all query-key pairs that the
+Conventions (docs/cost.md): one multiply-add is 2 FLOPs. Attention is counted over all query-key pairs that the
 kernel is asked for; the ``*_causal`` columns count only the pairs that the causal mask lets through. The LM head runs
 on the last prompt position only. What is not counted at all is listed in ``visor_eval.cost.NOT_COUNTED``.
 """
