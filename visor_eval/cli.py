@@ -153,7 +153,7 @@ def _run_request(options: argparse.Namespace) -> "RunRequest":
             if getattr(options, name) in (None, "auto"):
                 setattr(options, name, None if value is None else str(value))
     return RunRequest(
-        models=_names(options.model),
+        models=_models(options.model),
         tasks=_names(options.tasks),
         suite=None if options.suite is None else Suite(options.suite),
         pretrained=options.pretrained,
@@ -168,6 +168,14 @@ def _run_request(options: argparse.Namespace) -> "RunRequest":
         shuffle_images=options.shuffle_images,
         data=options.data,
     )
+
+
+def _models(text: str) -> tuple[str, ...]:
+    if text != "all":
+        return _names(text)
+    from visor_eval.harness.registry import ready_methods
+
+    return ready_methods()
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -192,7 +200,8 @@ def _list(options: argparse.Namespace) -> int:
 def _list_methods() -> list[str]:
     from visor_eval.harness.registry import methods
 
-    return ["methods (--model; compose with +)", *(f"  {m.name:<14}{m.summary}" for m in methods().values())]
+    lines = [f"  {method.name:<18}{method.summary}" for method in methods().values()]
+    return ["methods (--model; compose with +; all: every one with an embedded checkpoint)", *lines]
 
 
 def _list_configurations() -> list[str]:

@@ -3,8 +3,8 @@
 The control of VTC-Bench (Liao et al., arXiv:2510.07143), whose code (Chenfei-Liao/VTC-Bench at 983e443, Apache-2.0)
 has it for Qwen2-VL images only: `downsample-image` is that one. On LLaVA-OneVision a smaller image changes the number
 of tiles, not the tokens of a tile, so a fixed saving needs this: 27 x 27 -> 13 x 14, the printed 4x
-(docs/spec/encoder_methods.md section 5, reading B; bilinear without antialiasing after the projector, as LLaVA-OneVision
-pools its own video frames). No official code exists for it.
+(docs/spec/encoder_methods.md section 5, reading B; bilinear without antialiasing after the projector, as
+LLaVA-OneVision pools its own video frames). No official code exists for it.
 """
 
 from dataclasses import dataclass

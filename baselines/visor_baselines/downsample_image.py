@@ -1,9 +1,9 @@
 """Downsample, image level: the picture shrunk by a whole number before it is tiled.
 
 VTC-Bench's control (Liao et al., arXiv:2510.07143) as Chenfei-Liao/VTC-Bench at 983e443 (Apache-2.0) does it for
-Qwen2-VL: bicubic to (width // ratio, height // ratio), budgets 1/ratio^2; written anew from docs/spec/encoder_methods.md
-section 5, reading A. On LLaVA-OneVision it changes only how many tiles an image gets, and at least two remain: the
-tokens are not in proportion.
+Qwen2-VL: bicubic to (width // ratio, height // ratio), budgets 1/ratio^2; written anew from
+docs/spec/encoder_methods.md section 5, reading A. On LLaVA-OneVision it changes only how many tiles an image gets,
+and at least two remain: the tokens are not in proportion.
 
 Deviations: the JPEG re-encoding that follows in the authors' code is left out; other modes become RGB before the
 resize, not after it, since Pillow resizes palette images without a filter.

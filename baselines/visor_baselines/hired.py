@@ -1,8 +1,8 @@
 """HiRED (Arif et al., AAAI 2025): a budget for the whole image, shared among its tiles by early attention.
 
-arXiv:2408.10945. Behaviour of hasanar1f/HiRED at 502d6dd (MIT), written anew from docs/spec/encoder_methods.md section 3.
-20 % and alpha 0.5 as in the VISOR paper (S12). The share is an upper bound: unpadding later removes chosen tokens,
-and rounding down and clamping lose some, as in the authors' code.
+arXiv:2408.10945. Behaviour of hasanar1f/HiRED at 502d6dd (MIT), written anew from docs/spec/encoder_methods.md
+section 3. 20 % and alpha 0.5 as in the VISOR paper (S12). The share is an upper bound: unpadding later removes chosen
+tokens, and rounding down and clamping lose some, as in the authors' code.
 
 Deviations: attention received from all patches instead of [CLS] attention, which SigLIP lacks; block 0 allocates and
 the last used block selects; stable ties. A tile's share of the thumbnail is the region that it covers, as in the

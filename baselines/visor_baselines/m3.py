@@ -1,7 +1,8 @@
 """M3, Matryoshka Multimodal Models (Cai et al., ICLR 2025): every tile average-pooled to a coarser grid.
 
-arXiv:2405.17430. Behaviour of mu-cai/matryoshka-mm at ec30cd3 (Apache-2.0), written anew from docs/spec/encoder_methods.md
-section 4. Without training for it, pooling is far below the trained M3 (its issue 2): the weights make the method.
+arXiv:2405.17430. Behaviour of mu-cai/matryoshka-mm at ec30cd3 (Apache-2.0), written anew from
+docs/spec/encoder_methods.md section 4. Without training for it, pooling is far below the trained M3 (its issue 2):
+the weights make the method.
 
 Deviations: pooling is adaptive, to the near-square grid nearest to 1/factor of the tokens (27 x 27: 13 x 14, 9 x 10,
 7 x 7 for 4, 8, 16), because the authors' kernel int(sqrt(tokens / target)) drops the border of 27 x 27 and gives

@@ -1,18 +1,19 @@
 """PyramidDrop (Xing et al., CVPR 2025): fewer vision tokens from stage to stage, ranked by the prompt's last token.
 
 arXiv:2410.17247. Behaviour of Cooperx521/PyramidDrop at 6444f30 (MIT), inference, written anew from
-docs/spec/decoder_methods.md section 1: at the end of a stage the next layer's own norm and projections give the attention of
-the prompt's last token over all keys; the best ``int(N0 * ratio)`` vision tokens stay and positions are renumbered.
+docs/spec/decoder_methods.md section 1: at the end of a stage the next layer's own norm and projections give the
+attention of the prompt's last token over all keys; the best ``int(N0 * ratio)`` vision tokens stay and positions are
+renumbered.
 
 Schedules: the VISOR paper's easy and hard ones (S12) for 24 layers; those for 28 layers as resolved in spec section 4
 (a stage starts where its stated range starts); other depths scale the 24-layer ones, ``round(layer * L / 24)``. The
 authors' own for 32 layers: ``layers=(8, 16, 24), ratios=(0.5, 0.25, 0.125)``.
 
-Deviations: keys are repeated for grouped-query attention and the projections' biases are used (the authors' code knows
-neither); at least ``at_least`` = 1 token stays (authors: possibly none, ``at_least=0``); vision tokens of several
-images are ranked together (authors: the first image only); any batch (authors: decode one sample at a time); equal
-scores go to the lower index. S12 speaks of attention over vision tokens and the query's last token; the code normalises
-over all keys and takes the last token of the whole prompt, and so does this.
+Deviations: keys are repeated for grouped-query attention and the projections' biases are used (the authors' code
+knows neither); at least ``at_least`` = 1 token stays (authors: possibly none, ``at_least=0``); vision tokens of
+several images are ranked together (authors: the first image only); any batch (authors: decode one sample at a time);
+equal scores go to the lower index. S12 speaks of attention over vision tokens and the query's last token; the code
+normalises over all keys and takes the last token of the whole prompt, and so does this.
 """
 
 from dataclasses import dataclass

@@ -1,14 +1,15 @@
 """SparseVLM (Zhang et al., ICML 2025): text tokens that relate to the image rate its tokens.
 
-arXiv:2410.04417. Behaviour of the v1.x path of Gumpest/SparseVLMs at 26a5f48 (Apache-2.0), ``rule="rank"`` that of its
-first release 91fb6d9, written anew from docs/spec/decoder_methods.md section 2. Raters are the text tokens after the image
-whose share of softmax(vision x text), on input embeddings, is above the mean. After each pruning layer their rows of
-its attention, averaged, rank the vision tokens; the best of the pruned ones are clustered and come back as means behind
-the last vision token. Positions are renumbered.
+arXiv:2410.04417. Behaviour of the v1.x path of Gumpest/SparseVLMs at 26a5f48 (Apache-2.0), ``rule="rank"`` that of
+its first release 91fb6d9, written anew from docs/spec/decoder_methods.md section 2. Raters are the text tokens after
+the image whose share of softmax(vision x text), on input embeddings, is above the mean. After each pruning layer
+their rows of its attention, averaged, rank the vision tokens; the best of the pruned ones are clustered and come back
+as means behind the last vision token. Positions are renumbered.
 
-Schedule: the authors' layers 2, 6, 15 of 32 (from 0) scale as ``round(l * L / 32)``; their tables for 576 tokens become
-shares of N0, kept and reconstructed together. ``compat`` is their 128-token table: 4.5x by their own metric, 3.8x by
-what enters the layers; ``true-linear`` and ``true-flops`` reach 4.5x in tokens or FLOPs (at 196 tokens) really seen.
+Schedule: the authors' layers 2, 6, 15 of 32 (from 0) scale as ``round(l * L / 32)``; their tables for 576 tokens
+become shares of N0, kept and reconstructed together. ``compat`` is their 128-token table: 4.5x by their own metric,
+3.8x by what enters the layers; ``true-linear`` and ``true-flops`` reach 4.5x in tokens or FLOPs (at 196 tokens)
+really seen.
 
 Deviations: a stage whose budget covers all tokens does nothing (authors: one goes at least, ``always_prune=True``);
 where no text token stands out all of them rate (authors: NaN); clustering without noise, which is what the authors'

@@ -3,7 +3,7 @@
 arXiv:2412.04467. Behaviour of dvlab-research/VisionZip at 3151f6d (Apache-2.0), written anew from
 docs/spec/encoder_methods.md section 1. 104 + 24 tokens per tile as in the VISOR paper (S12).
 
-VisionZip-dagger is the same reduction on a checkpoint whose projector was tuned with it: `--pretrained` names it.
+VisionZip-dagger is the same reduction on a checkpoint whose projector was tuned with it: `--pretrained` must name it.
 
 Deviations: attention received from all patches instead of [CLS] attention, which SigLIP lacks, of the last used
 block; float32 and stable ties; a zero key is similar to nothing (authors: NaN); budgets that leave nothing to merge
@@ -76,6 +76,13 @@ class VisionZip:
         if self.merge == "average":
             return (rest[:, ranks] + total) / (1 + size)
         return rest[:, ranks] + total / size.clamp_min(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisionZipDagger(VisionZip):
+    """The same reduction on a model whose projector was tuned with it (the authors' double dagger)."""
+
+    tuned_with: ClassVar[str] = "a checkpoint whose projector was tuned with VisionZip"
 
 
 def assign(keys: Tensor, groups: int) -> Tensor:

@@ -1,7 +1,8 @@
 """VisPruner (Zhang et al., ICCV 2025): the most attended tokens stay, and of the others those least alike.
 
-arXiv:2412.01818. Behaviour of Theia-4869/VisPruner at aefa01a (Apache-2.0), written anew from docs/spec/encoder_methods.md
-section 2. 96 + 32 tokens per tile as in the VISOR paper (S12); 34 + 12 for its 16x (S6: a 16th of 729 at 3:1).
+arXiv:2412.01818. Behaviour of Theia-4869/VisPruner at aefa01a (Apache-2.0), written anew from
+docs/spec/encoder_methods.md section 2. 96 + 32 tokens per tile as in the VISOR paper (S12); 34 + 12 for its 16x (S6:
+a 16th of 729 at 3:1).
 
 Deviations: attention received from all patches instead of [CLS] attention, which SigLIP lacks, of the last used
 block; an odd number of residual tokens, which the authors' code refuses with an IndexError, splits with the extra one
@@ -60,6 +61,13 @@ class VisPruner16x(VisPruner):
     """The 16x setting of the VISOR paper's table S3."""
 
     paper: ClassVar[tuple[int, int]] = (34, 12)  # round(729 / 16) = 46 tokens, int(46 * 0.75) of them important
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisPrunerTrained(VisPruner):
+    """VisPruner on a model that was trained with it (table S3's "VisPruner train.")."""
+
+    tuned_with: ClassVar[str] = "a checkpoint that was trained with VisPruner"
 
 
 def most_diverse(features: Tensor, count: int) -> Tensor:

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from visor_tasks.mini import stream_item
 
 from visor_eval.training import recipes
 from visor_eval.training.evaluate import evaluation_batches, row_hits
@@ -12,6 +11,7 @@ from visor_eval.training.packed import IGNORED, StepPlan
 from visor_eval.training.recipes import RouterRecipe
 from visor_eval.training.router import cheapest_reaching, router_stream, routing_logits
 from visor_eval.training.stream import QuestionTokens, Stream
+from visor_tasks.mini import stream_item
 
 TASKS = ("gqa", "docvqa_val")
 SHORT = {"images": 2, "questions": 2, "compiled": False, "bfloat16": False, "warmup_steps": 2, "save_every": 2}
@@ -141,10 +141,9 @@ def test_cheapest_configuration_within_the_target():
 
 
 def test_only_the_routing_token_and_its_head_learn(tokenizer, model, visor):
+    from visor_eval.training.packed import PackedModel
     from visor_eval.visor.config import VisorConfig
     from visor_eval.visor.modules import VisorModules
-
-    from visor_eval.training.packed import PackedModel
 
     config = VisorConfig(candidates=(1, 4), read_layers=(2, 5), configurations=((1,), (1, 4)), router=True)
     modules = VisorModules(config, model.config.text_config)

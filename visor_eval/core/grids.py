@@ -7,7 +7,7 @@ from math import ceil, floor
 def near_square_grid(tile_shape: tuple[int, int], factor: float) -> tuple[int, int]:
     """Rows and columns whose product is nearest to 1/``factor`` of the tile's tokens, each side rounded up or down.
 
-    27 x 27 becomes 13 x 14 at factor 4, 9 x 10 at 8 and 7 x 7 at 16 (docs/spec/encoder_methods.md section 4, reading c).
+    27 x 27 becomes 13 x 14 at factor 4, 9 x 10 at 8 and 7 x 7 at 16 (docs/spec/encoder_methods.md section 4, c).
     Of two grids equally near, the smaller is taken, and the wider before the taller.
 
     Raises:

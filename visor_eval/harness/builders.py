@@ -59,6 +59,24 @@ def visor(
     return build_visor(load_backbone(folder, device=device, dtype=dtype), folder, config=config, reduction=reduction)
 
 
+def visor_tr(
+    checkpoint: str,
+    *,
+    device: str,
+    dtype: str,
+    config: str | None,
+    parts: Sequence[Part],
+    newline: Newline = "per_row",
+    unpad: bool = True,
+    factor: float = 2.0,
+) -> Engine:
+    """VISOR on packed tokens; on weights that were not trained for it, packing is training-free."""
+    reduction = Reduction(_reducers_only("visor-tr", parts), Layout(newline=newline, unpad=unpad))
+    folder = checkpoint_folder(checkpoint)
+    backbone = load_backbone(folder, device=device, dtype=dtype)
+    return build_visor(backbone, folder, config=config, reduction=reduction, packing=factor)
+
+
 def visor_zero(
     checkpoint: str,
     *,

@@ -53,6 +53,12 @@ BUILT_IN = (
         checkpoint="visor-tiny",
     ),
     Method(
+        name="visor-tr",
+        summary="VISOR on packed vision tokens (2x; --model_args factor=4), training-free unless the checkpoint packs.",
+        target="visor_eval.harness.builders:visor_tr",
+        checkpoint="visor-tiny",
+    ),
+    Method(
         name="visor-zero",
         summary="Training-free: a dense checkpoint under VISOR's layer plan, vision keys re-used between full layers.",
         target="visor_eval.harness.builders:visor_zero",
@@ -66,6 +72,11 @@ def methods() -> dict[str, Method]:
     for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
         found.setdefault(point.name, Method(name=point.name, summary=_first_line(point), target=point.value))
     return found
+
+
+def ready_methods() -> tuple[str, ...]:
+    """What ``--model all`` runs: every method for which an embedded checkpoint exists."""
+    return tuple(name for name, method in methods().items() if not hasattr(_import(method), "tuned_with"))
 
 
 def parse_model(model: str) -> tuple[Method, ...]:
@@ -118,6 +129,10 @@ def load_engine(
     builder, classes = _targets(model)
     options, per_part = _deal(model, model_args, builder, classes)
     parts = _make(classes, per_part)
+    if pretrained is None:
+        for name, make in classes.items():
+            if needed := getattr(make, "tuned_with", None):
+                raise SetupError(f"{name} runs on {needed}, and none is embedded: name one with --pretrained")
     return builder(checkpoint.source, device=device, dtype=dtype, config=config, parts=parts, **options)
 
 

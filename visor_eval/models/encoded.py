@@ -44,7 +44,7 @@ class EncodedImages:
     sequences: tuple[Tensor, ...]  # one per image [length, dim]
     tiles: int
     projector_tokens: int
-    tile_tokens: float  # vision tokens left per tile, for the `paper` accounting; 0 without an image
+    tile_tokens: float  # vision tokens left per tile, newlines aside; 0 without an image
     reducer_flops: int
 
     @classmethod

@@ -137,7 +137,7 @@ class Engine:
             configuration=None if self.dense else configuration,
             router=self.chooser.probe_layer is not None,
             projector_tokens=images.projector_tokens,
-            tile_tokens=images.tile_tokens,
+            tile_tokens=self.reduction.nominal_tile_tokens(images.tile_tokens, self.backbone.anyres.side**2),
             reducer_flops=images.reducer_flops + state.pruning_flops[row],
             vision_tokens=len(prompt.vision_positions),
             dtype_bytes=self.backbone.model.dtype.itemsize,

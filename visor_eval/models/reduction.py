@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,19 @@ class Reduction:
             dim = shape.decoder.hidden if reducer.after_projector else tower.hidden
             total += reducer.flops(tiles=tiles, tokens=tower.tokens, dim=dim, key_dim=tower.hidden // tower.heads)
         return total
+
+    def nominal_tile_tokens(self, left: float, whole: int) -> float:
+        """Vision tokens of one tile for the `paper` accounting.
+
+        Those that are left, unless a reducer is named by a nominal factor that its grid only comes close to (VISOR-TR:
+        2 for 19 x 19 of 27 x 27).
+
+        Args:
+            left: tokens left per tile.
+            whole: tokens of a tile without reducers.
+        """
+        factors = [reducer.nominal_factor for reducer in self.reducers if hasattr(reducer, "nominal_factor")]
+        return whole / math.prod(factors) if factors else left
 
     def _run(self, tokens: AnyTokens, *, after_projector: bool) -> AnyTokens:
         for reducer in self.reducers:

@@ -120,15 +120,25 @@ class AlignmentTarget:
         columns = torch.randn(1, SIDE, width, generator=generator)
         self.places = (rows + columns).mul(self.words.std() * recipe.position_share).reshape(SIDE * SIDE, width)
 
+        self.seen = torch.ones(len(labels.words))  # running count of each label, for the balance
+        self.cells = 1.0
+
     def error(self, projected: Tensor, shown: Tensor) -> Tensor:
-        """Unexplained share of the target's variance.
+        """Unexplained share of the target's variance, every label counting about the same however rare it is.
+
+        Unbalanced, the common colours and digits were aligned and the rare words not at all (docs/log.md).
 
         Args:
             projected: [tiles, patches, hidden].
             shown: [tiles, patches, labels].
         """
+        self.seen += shown.sum((0, 1))
+        self.cells += shown.shape[0] * shown.shape[1]
+        rarity = (self.cells / self.seen).sqrt()  # [labels]
+        weight = torch.maximum((shown * rarity).amax(-1), torch.ones(()))[..., None]
         target = shown @ self.words + self.places
-        return (projected - target).square().mean() / target.var()
+        mean = (weight * target).sum((0, 1)) / weight.sum()
+        return (weight * (projected - target).square()).mean() / (weight * (target - mean).square()).mean()
 
 
 def _train(

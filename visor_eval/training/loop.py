@@ -66,13 +66,28 @@ def plan_name(configuration: Configuration) -> str:
 
 
 def build_optimizer(parameters: Mapping[str, nn.Parameter], recipe: LanguageRecipe) -> torch.optim.AdamW:
-    """Weight decay on the matrices of layers only: not on embeddings, norms, biases, convolutions, gates."""
-    decayed, plain = [], []
+    """Weight decay on matrices only: not on norms, biases, convolutions, gates.
+
+    Projector and embeddings were aligned with each other and move slowly: at full rate rare words lost their alignment
+    (docs/log.md).
+    """
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in parameters.items():
-        matrix = parameter.ndim == 2 and "embed" not in name
-        (decayed if matrix else plain).append(parameter)
-    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=recipe.lr, betas=recipe.betas, fused=True)
+        aligned = any(part in name for part in ("multi_modal_projector", "image_newline", "embed_tokens"))
+        groups.setdefault((aligned, parameter.ndim == 2 and not aligned), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {
+                "params": members,
+                "weight_decay": recipe.weight_decay if matrix else 0.0,
+                "lr_scale": recipe.aligned_lr_scale if aligned else 1.0,
+            }
+            for (aligned, matrix), members in groups.items()
+        ],
+        lr=recipe.lr,
+        betas=recipe.betas,
+        fused=True,
+    )
 
 
 def plan_of(recipe: LanguageRecipe, step: int, member: Member) -> StepPlan:
@@ -129,7 +144,7 @@ def train(member: Member, recipe: LanguageRecipe, stream: Stream, dev: Stream | 
     while progress.step < recipe.steps:
         started, step = time.monotonic(), progress.step
         for group in optimizer.param_groups:
-            group["lr"] = recipe.lr_at(step)
+            group["lr"] = recipe.lr_at(step) * group["lr_scale"]
         late = step >= recipe.two_hop_from * recipe.steps
         batch = stream.batch(
             step, task_weights(recipe, stream.tasks, progress.accuracy, step), None if late else _one_hop

@@ -16,6 +16,7 @@ class LanguageRecipe:
     images: int = 16  # per step, single-tile and short prompts; other kinds get fewer
     questions: int = 6  # per image
     lr: float = 1.5e-3
+    aligned_lr_scale: float = 0.1  # of what alignment prepared: projector, newline, embeddings
     betas: tuple[float, float] = (0.9, 0.98)
     weight_decay: float = 0.05  # on matrices of the decoder, the projector and the added blocks
     clip: float = 1.0

@@ -35,6 +35,7 @@ def build_visor(
     *,
     config: str | None = None,
     reduction: Reduction = UNREDUCED,
+    packing: float = 1.0,
     sampling: Sampling = GREEDY,
 ) -> Engine:
     """Trained VISOR.
@@ -44,13 +45,16 @@ def build_visor(
         folder: the checkpoint, for its ``visor.*`` weights.
         config: ``router`` (default where the checkpoint has one), ``largest``, or layers such as ``1,4``.
         reduction: further reducers, applied before the checkpoint's own token packing, and the layout.
+        packing: pack this many vision tokens into one where the checkpoint packs none itself.
         sampling: how tokens are drawn.
 
     Raises:
         SetupError: no VISOR weights, no router, or a layer that cannot be chosen.
     """
     modules = load_visor(folder, backbone.model)
-    return visor_engine(backbone, modules, name=folder.name, config=config, reduction=reduction, sampling=sampling)
+    return visor_engine(
+        backbone, modules, name=folder.name, config=config, reduction=reduction, packing=packing, sampling=sampling
+    )
 
 
 def visor_engine(
@@ -60,6 +64,7 @@ def visor_engine(
     name: str = "visor",
     config: str | None = None,
     reduction: Reduction = UNREDUCED,
+    packing: float = 1.0,
     sampling: Sampling = GREEDY,
 ) -> Engine:
     """As ``build_visor``, with modules at hand."""
@@ -70,9 +75,10 @@ def visor_engine(
         raise SetupError(f"{name} has no router: give --config {LARGEST} or layers such as --config 1,4")
     else:
         chooser = FixedChoice(fixed_configuration(config or LARGEST, settings))
-    if settings.packing > 1:
-        packing = TokenPacking(factor=settings.packing, mode=settings.packing_mode)
-        reduction = replace(reduction, reducers=(*reduction.reducers, packing))
+    factor = settings.packing if settings.packing > 1 else packing
+    if factor > 1:
+        packer = TokenPacking(factor=factor, mode=settings.packing_mode)
+        reduction = replace(reduction, reducers=(*reduction.reducers, packer))
     shape = VisorShape(
         read_layers=settings.read_layers,
         conv_kernel=settings.conv_kernel,

@@ -28,6 +28,11 @@ class TokenPacking:
         if self.factor < 1:
             raise ValueError(f"packing factor must be at least 1, got {self.factor}")
 
+    @property
+    def nominal_factor(self) -> float:
+        """What the `paper` accounting divides by: the paper counts exactly 2 for 19 x 19 of 27 x 27."""
+        return self.factor
+
     def packed_shape(self, tile_shape: tuple[int, int]) -> tuple[int, int]:
         """Tokens per tile after packing (27 x 27: 19 x 19 at factor 2, 14 x 14 at factor 4)."""
         rows, cols = (max(1, round(side / self.factor**0.5)) for side in tile_shape)
