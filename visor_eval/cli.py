@@ -59,6 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_run(verbs)
     _add_list(verbs)
     _add_ask(verbs)
+    _add_train(verbs)
     return parser
 
 
@@ -100,6 +101,15 @@ def _add_ask(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     _flag(parser, "--max_new_tokens", type=int, default=64)
     _add_model_flags(parser, default="visor", several=False)
     parser.set_defaults(action=_ask)
+
+
+def _add_train(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    from visor_eval.training.command import add_arguments
+
+    parser = verbs.add_parser("train", help="train the embedded family again, stage by stage; resumes")
+    add_arguments(parser)
+    _add_verbose(parser)
+    parser.set_defaults(action=_train)
 
 
 def _add_model_flags(parser: argparse.ArgumentParser, *, default: str, several: bool) -> None:
@@ -230,6 +240,13 @@ def _list_checkpoints() -> list[str]:
     names = embedded_names()
     lines = [f"  {name:<14}{read_card(name).get('summary', '')}".rstrip() for name in names]
     return ["embedded checkpoints (--pretrained)", *(lines or ["  none in this installation"])]
+
+
+def _train(options: argparse.Namespace) -> int:
+    from visor_eval.training.command import run
+
+    _say(f"written: {run(options)}")
+    return 0
 
 
 def _ask(options: argparse.Namespace) -> int:

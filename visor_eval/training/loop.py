@@ -108,7 +108,7 @@ def task_weights(
 ) -> dict[str, float]:
     """More of what is not learnt yet, more of the hard group; first look-ups, later choices."""
     if step < recipe.first_steps:
-        return {task: float(task in recipe.first_tasks) for task in tasks}
+        return {task: 1.0 if task in recipe.first_tasks else recipe.first_others for task in tasks}
     early = dict(recipe.early_weights) if step < recipe.early_until * recipe.steps else {}
     return {
         task: (recipe.hard_weight if task in HARD else 1.0)
