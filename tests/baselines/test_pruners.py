@@ -17,7 +17,7 @@ from visor_eval.cost import LayerPlan
 from visor_eval.cost.flops import prefill_flops
 from visor_eval.cost.plan import LayerStep, VisionMode
 from visor_eval.models.decoder import FixedChoice, SparseDecoder
-from visor_eval.models.pruning import _shape
+from visor_eval.models.shapes import decoder_shape
 from visor_eval.models.sequence import Batch
 
 LAYERS = 6
@@ -136,7 +136,7 @@ def test_a_covering_budget_is_dense(model, prompts, pruner):
 
 @pytest.mark.parametrize("pruner", [*CASES, *NO_OPS])
 def test_flops_equal_the_dispatched_ones(model, prompts, pruner):
-    shape = _shape(model.config)
+    shape = decoder_shape(model.config)
     for prompt in prompts:
         with FlopCounterMode(display=False) as counter:
             _, state = prefill(model, pruner, [prompt])
@@ -177,7 +177,7 @@ def test_cost_falls_with_the_budget(model, name):
         _, state = prefill(model, pruner, [prompt])
         plan = LayerPlan(tuple(LayerStep(VisionMode.FULL, count) for count in state.vision_lengths[0]))
         text = len(prompt.text_positions)
-        costs.append(prefill_flops(_shape(model.config), plan, text_tokens=text, readers=text).total())
+        costs.append(prefill_flops(decoder_shape(model.config), plan, text_tokens=text, readers=text).total())
     assert costs == sorted(costs, reverse=True)
     assert len(set(costs)) == len(costs)
 

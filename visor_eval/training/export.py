@@ -3,7 +3,7 @@
 import json
 import platform
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -73,7 +73,7 @@ def asked(found: Mapping[str, Mapping[str, Tally]]) -> dict[str, int]:
 
 
 def export(
-    member: Member, processor: LlavaOnevisionProcessor, card: Card, curves: Sequence[Path], folder: Path
+    member: Member, processor: LlavaOnevisionProcessor, card: Card, curves: Mapping[Path, int], folder: Path
 ) -> None:
     """Write the member's folder, replacing one that is there.
 
@@ -81,7 +81,7 @@ def export(
         member: trained weights; with VISOR modules the folder is a VISOR checkpoint.
         processor: saved beside them.
         card: what card.json and README.md say.
-        curves: curve.csv files of the stages, joined in order.
+        curves: curve.csv files of the stages, in order, each with the last step that belongs to this member.
         folder: where.
     """
     if folder.exists():
@@ -95,7 +95,7 @@ def export(
     _halve(folder)
     (folder / "card.json").write_text(json.dumps(asdict(card), indent=1) + "\n")
     (folder / "README.md").write_text(readme(card))
-    rows = [line for curve in curves if curve.exists() for line in _thinned(curve)]
+    rows = [line for curve, last in curves.items() if curve.exists() for line in _thinned(curve, last)]
     (folder / "curve.csv").write_text("\n".join(["stage,step,seconds,images,questions,loss", *rows]) + "\n")
 
 
@@ -118,6 +118,8 @@ def readme(card: Card) -> str:
             f"{float(str(stage['seconds'])) / 60:.1f} |"
             for stage in card.stages
         ),
+        "",
+        *(f"- {stage['stage']}: {stage['note']}." for stage in card.stages),
         "",
         "## Accuracy on the dev split",
         "Exact match in %. "
@@ -153,9 +155,10 @@ def _halve(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
-def _thinned(curve: Path, every: int = 4) -> list[str]:
-    """Every ``every``-th row of a stage's curve, its columns reduced to those all stages share."""
+def _thinned(curve: Path, last: int, every: int = 4) -> list[str]:
+    """Every ``every``-th row of a stage's curve up to step ``last``, its columns reduced to those all stages share."""
     header, *rows = [line.split(",") for line in curve.read_text().splitlines()]
     wanted = [header.index(name) for name in ("step", "seconds", "images", "questions", "loss")]
+    rows = [row for row in rows if int(row[wanted[0]]) <= last]
     kept = [row for number, row in enumerate(rows) if number % every == 0 or number == len(rows) - 1]
     return [",".join([curve.parent.name, *(row[index] for index in wanted)]) for row in kept]

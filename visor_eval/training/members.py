@@ -28,9 +28,15 @@ DATA = (
 
 
 def export_family(work: Path, output: Path, dev_images: int = DEV_IMAGES) -> None:
-    """Evaluate both members on dev and write ``dense-tiny`` and ``visor-tiny`` under ``output``."""
+    """Evaluate both members on dev and write ``dense-tiny`` and ``visor-tiny`` under ``output``.
+
+    Where a stage was not one run of its recipe, ``work/notes.json`` (stage -> text) tells what was done instead.
+    """
+    file = work / "notes.json"
+    notes: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
     foundation = json.loads((work / "foundation" / "report.json").read_text())
     encoder = {
+        "note": notes.get("foundation", "one run of the recipe"),
         "stage": "encoder and alignment",
         "recipe": foundation["recipe"],
         "seconds": round(foundation["seconds"]),
@@ -41,7 +47,7 @@ def export_family(work: Path, output: Path, dev_images: int = DEV_IMAGES) -> Non
         "questions": "-",
     }
     universal, processor, progress = stages.load_universal(work, router=True)
-    grown = _stage("universal", progress)
+    grown = _stage("universal", progress, notes)
     assert universal.visor is not None
     configurations = universal.visor.config.configurations
     plans = universal.plans(configurations)
@@ -66,9 +72,10 @@ def export_family(work: Path, output: Path, dev_images: int = DEV_IMAGES) -> Non
             "seconds": round(routing["seconds"]),
         },
     )
-    export(universal, processor, card, [work / "universal" / "curve.csv"], output / "visor-tiny")
+    export(universal, processor, card, {work / "universal" / "curve.csv": progress.step}, output / "visor-tiny")
 
     dense, processor, progress = stages.load_dense(work)
+    start = Progress(**json.loads((work / "dense" / "start.json").read_text()))
     found = _on_dev(dense, processor, {"dense": StepPlan.dense(dense.depth)}, dev_images)
     card = Card(
         name="dense-tiny",
@@ -76,15 +83,14 @@ def export_family(work: Path, output: Path, dev_images: int = DEV_IMAGES) -> Non
         "the universal weights with every layer on all tokens.",
         generator_version=GENERATOR_VERSION,
         data=DATA,
-        stages=(encoder, grown, _stage("dense", progress)),
+        stages=(encoder, _stage("universal", start, notes), _stage("dense", progress, notes)),
         seeds={"training": 0, "dev": stages.DEV_SEED},
         hardware=hardware(),
         dev_accuracy=accuracies(found),
         dev_questions=asked(found),
     )
-    export(
-        dense, processor, card, [work / "universal" / "curve.csv", work / "dense" / "curve.csv"], output / "dense-tiny"
-    )
+    curves = {work / "universal" / "curve.csv": start.step, work / "dense" / "curve.csv": progress.step}
+    export(dense, processor, card, curves, output / "dense-tiny")
 
 
 def hardware() -> str:
@@ -95,8 +101,9 @@ def hardware() -> str:
     return f"one thread of {model} ({os.cpu_count()} virtual cores, shared with other work), no GPU; bfloat16 products."
 
 
-def _stage(name: str, progress: Progress) -> dict[str, object]:
+def _stage(name: str, progress: Progress, notes: Mapping[str, str]) -> dict[str, object]:
     return {
+        "note": notes.get(name, "one run of the recipe"),
         "stage": name,
         "steps": progress.step,
         "images": progress.images,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import torch
+import torch.fx.experimental._config as fx_config
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import LlavaOnevisionForConditionalGeneration
@@ -158,7 +159,8 @@ def _compiled(function: Callable[..., Result]) -> Callable[..., Result]:
                     torch._dynamo.maybe_mark_dynamic(table, 0)
             elif isinstance(argument, Tensor):  # [rows, tokens, hidden] or [tokens, tokens]
                 torch._dynamo.maybe_mark_dynamic(argument, (0, 1))
-        return compiled(*arguments)
+        with fx_config.patch(use_duck_shape=False):  # equal sizes in one batch need not be equal in the next
+            return compiled(*arguments)
 
     return call
 

@@ -50,22 +50,21 @@ class LanguageRecipe:
         return self.lr * min(1.0, (step + 1) / max(1, self.warmup_steps), left)
 
 
-def universal(steps: int = 7000, **changes: object) -> LanguageRecipe:
+def universal(steps: int = 10_000, **changes: object) -> LanguageRecipe:
     """One viable configuration per step, some cross-attention-only and some dense steps."""
     fields = {"name": "universal", "steps": steps, "cross_only_share": 0.08, "dense_share": 0.08, **changes}
     return LanguageRecipe(**fields)  # type: ignore[arg-type]
 
 
-def dense(steps: int = 1200, **changes: object) -> LanguageRecipe:
+def dense(steps: int = 2000, **changes: object) -> LanguageRecipe:
     """The dense member: every layer on everything."""
     fields = {
         "name": "dense",
         "steps": steps,
         "dense_share": 1.0,
         "two_hop_from": 0.0,
-        "first_steps": 0,
         "early_until": 0.0,
-        "decay_share": 0.7,
+        "decay_share": 0.5,
         **changes,
     }
     return LanguageRecipe(**fields)  # type: ignore[arg-type]

@@ -121,8 +121,12 @@ def universal(work: Path, recipe: LanguageRecipe, tasks: tuple[str, ...] = TASKS
 
 def dense(work: Path, recipe: LanguageRecipe, tasks: tuple[str, ...] = TASKS) -> Progress:
     """Train or resume the dense member; it starts from the universal weights."""
-    member, processor, _ = load_universal(work)
-    return train(Member(member.model, None), recipe, *streams(processor, recipe, tasks), work / "dense")
+    member, processor, start = load_universal(work)
+    folder = work / "dense"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "state.safetensors").exists():
+        (folder / "start.json").write_text(json.dumps(asdict(start), indent=1))
+    return train(Member(member.model, None), recipe, *streams(processor, recipe, tasks), folder)
 
 
 def load_dense(work: Path) -> tuple[Member, LlavaOnevisionProcessor, Progress]:
