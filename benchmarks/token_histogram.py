@@ -1,6 +1,6 @@
 """Vision tokens over prompt tokens, task by task, from a finished run: does cost behave as on real inputs?
 
-    python benchmarks/token_histogram.py results/<run id of a dense or visor run>
+python benchmarks/token_histogram.py results/<run id of a dense or visor run>
 """
 
 import sys
