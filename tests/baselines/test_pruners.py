@@ -17,8 +17,8 @@ from visor_eval.cost import LayerPlan
 from visor_eval.cost.flops import prefill_flops
 from visor_eval.cost.plan import LayerStep, VisionMode
 from visor_eval.models.decoder import FixedChoice, SparseDecoder
-from visor_eval.models.shapes import decoder_shape
 from visor_eval.models.sequence import Batch
+from visor_eval.models.shapes import decoder_shape
 
 LAYERS = 6
 CASES = [

@@ -14,7 +14,7 @@ from visor_eval.harness.settings import parse_options
 
 
 def test_third_parties_add_methods():
-    assert list(methods())[:3] == ["dense", "visor", "visor-zero"]
+    assert list(methods())[:3] == ["dense", "visor", "visor-tr"]
     assert methods()["fake"].summary.startswith("A third party's methods")
 
 

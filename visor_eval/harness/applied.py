@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from visor_eval.errors import SetupError
 from visor_eval.harness.builders import dense_engine
 from visor_eval.harness.registry import make_parts
+from visor_eval.models.configs import text_config
 from visor_eval.models.encoded import TiledImage
 from visor_eval.models.generation import Limits, Sampling, generate
 from visor_eval.models.layout import Layout
@@ -48,7 +49,7 @@ def apply(
     try:
         yield model
     finally:
-        del model.generate
+        del model.generate  # type: ignore[attr-defined]
 
 
 class _Generate:
@@ -93,7 +94,7 @@ class _Generate:
             decode_text=str,
             sampling=Sampling(temperature=temperature if do_sample else 0.0, top_p=top_p, seed=seed),
         )
-        padding = backbone.model.config.text_config.pad_token_id or 0
+        padding = text_config(backbone.model.config).pad_token_id or 0
         new = [input_ids.new_tensor(answer) for answer in answers]
         return torch.cat([input_ids, pad_sequence(new, batch_first=True, padding_value=padding)], dim=1)
 

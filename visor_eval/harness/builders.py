@@ -1,7 +1,10 @@
 """How the built-in models become engines. Signature: see `registry.py`."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
+
+import torch
 
 from visor_eval.core.pruning import Pruner
 from visor_eval.core.tokens import Reducer
@@ -17,6 +20,7 @@ from visor_eval.visor.build import build_visor, build_visor_zero
 
 Newline = Literal["per_row", "none"]
 Part = Reducer | Pruner
+SMALL_HIDDEN = 256  # decoder width
 
 
 def dense(
@@ -32,7 +36,7 @@ def dense(
     """The unmodified model; with parts, those reducers before its decoder and that pruner inside it."""
     if config is not None:
         raise SetupError(f"--config {config}: only visor and visor-zero have configurations")
-    backbone = load_backbone(checkpoint, device=device, dtype=dtype)
+    backbone = _load(checkpoint, device, dtype)
     return dense_engine(backbone, parts, _layout(newline, unpad))
 
 
@@ -56,7 +60,7 @@ def visor(
     """Trained VISOR."""
     reduction = Reduction(_reducers_only("visor", parts), _layout(newline, unpad))
     folder = checkpoint_folder(checkpoint)
-    return build_visor(load_backbone(folder, device=device, dtype=dtype), folder, config=config, reduction=reduction)
+    return build_visor(_load(folder, device, dtype), folder, config=config, reduction=reduction)
 
 
 def visor_tr(
@@ -73,7 +77,7 @@ def visor_tr(
     """VISOR on packed tokens; on weights that were not trained for it, packing is training-free."""
     reduction = Reduction(_reducers_only("visor-tr", parts), Layout(newline=newline, unpad=unpad))
     folder = checkpoint_folder(checkpoint)
-    backbone = load_backbone(folder, device=device, dtype=dtype)
+    backbone = _load(folder, device, dtype)
     return build_visor(backbone, folder, config=config, reduction=reduction, packing=factor)
 
 
@@ -89,7 +93,7 @@ def visor_zero(
 ) -> Engine:
     """VISOR's layer plan on a stock checkpoint, without training."""
     reduction = Reduction(_reducers_only("visor-zero", parts), _layout(newline, unpad))
-    return build_visor_zero(load_backbone(checkpoint, device=device, dtype=dtype), config=config, reduction=reduction)
+    return build_visor_zero(_load(checkpoint, device, dtype), config=config, reduction=reduction)
 
 
 def _layout(newline: Newline, unpad: bool) -> Layout:
@@ -97,6 +101,14 @@ def _layout(newline: Newline, unpad: bool) -> Layout:
         return Layout(newline=newline, unpad=unpad)
     except ValueError as error:
         raise SetupError(f"--model_args: {error}") from error
+
+
+def _load(checkpoint: str | Path, device: str, dtype: str) -> LlavaOnevision:
+    """Load a backbone; small decoders run on one CPU thread, since threads would wait longer than they compute."""
+    backbone = load_backbone(checkpoint, device=device, dtype=dtype)
+    if device == "cpu" and backbone.shape.decoder.hidden <= SMALL_HIDDEN:
+        torch.set_num_threads(1)  # measured: docs/log.md
+    return backbone
 
 
 def _sorted(parts: Sequence[Part]) -> tuple[tuple[Reducer, ...], Pruner | None]:

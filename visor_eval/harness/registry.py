@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from visor_eval.models.engine import Engine
 
 ENTRY_POINTS = "visor_eval.methods"
-SMALL_HIDDEN = 256  # decoder widths up to this run on one CPU thread
 COMMON = ("checkpoint", "device", "dtype", "config", "parts")  # what every builder is given
 
 
@@ -134,17 +133,7 @@ def load_engine(
         for name, make in classes.items():
             if needed := getattr(make, "tuned_with", None):
                 raise SetupError(f"{name} runs on {needed}, and none is embedded: name one with --pretrained")
-    engine = builder(checkpoint.source, device=device, dtype=dtype, config=config, parts=parts, **options)
-    if device == "cpu" and engine.shape.decoder.hidden <= SMALL_HIDDEN:
-        _one_thread()
-    return engine
-
-
-def _one_thread() -> None:
-    """Threads wait for each other longer than they compute in layers this small (docs/log.md)."""
-    import torch
-
-    torch.set_num_threads(1)
+    return builder(checkpoint.source, device=device, dtype=dtype, config=config, parts=parts, **options)
 
 
 def make_parts(model: str, options: Mapping[str, object]) -> tuple[object, ...]:

@@ -66,7 +66,8 @@ class Reduction:
             left: tokens left per tile.
             whole: tokens of a tile without reducers.
         """
-        factors = [reducer.nominal_factor for reducer in self.reducers if hasattr(reducer, "nominal_factor")]
+        named = [getattr(reducer, "nominal_factor", None) for reducer in self.reducers]
+        factors = [factor for factor in named if factor is not None]
         return whole / math.prod(factors) if factors else left
 
     def _run(self, tokens: AnyTokens, *, after_projector: bool) -> AnyTokens:

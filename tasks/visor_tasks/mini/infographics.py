@@ -40,7 +40,7 @@ def infovqa(rng: Random, split: str) -> Scene:
     arrows = _arrows(rng, canvas, (across, down), (top, left), (row_step, column_step))
     names = [word.name for word in words]
     corners = dict(zip(CORNERS, (0, across - 1, count - across, count - 1), strict=True))
-    askers = _askers(names, [icon.name for icon in icons], values, corners)
+    askers = _askers(names, [icon.name for icon in icons], values, corners)  # type: ignore[arg-type]
     if arrows:
 
         def follow(rng: Random) -> list[Ask]:

@@ -107,7 +107,7 @@ def gqa(rng: Random, split: str) -> Scene:
         return verdicts(rng, "verify_relation", yes, no)
 
     askers = [(3, color), (2, shape), (3, beside), (1, verify), (1, horizontal), (1, vertical), (1, verify_relation)]
-    return Scene(canvas=scene.canvas, askers=askers)
+    return Scene(canvas=scene.canvas, askers=askers)  # type: ignore[arg-type]
 
 
 def pope(rng: Random, split: str) -> Scene:
