@@ -4,6 +4,7 @@ The same mathematics as one question at a time at inference (tests/training comp
 of one size.
 """
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -68,7 +69,7 @@ class PackedModel:
     def __post_init__(self) -> None:
         """Compile the layer functions if asked to."""
         chosen = (functions.text_layer, functions.full_layer, functions.read_block)
-        self._text, self._full, self._read = map(_compiled, chosen) if self.compiled else chosen
+        self._text, self._full, self._read = map(_compiled, chosen) if self.compiled and _has_compiler() else chosen
         decoder = self.model.model.language_model
         attention = decoder.layers[0].self_attn
         self.shape = Shape(
@@ -146,6 +147,11 @@ class PackedModel:
         decoder = self.model.model.language_model
         cos, sin = decoder.rotary_emb(torch.zeros(1), torch.arange(length)[None])
         return Rotary(cos[0], sin[0])
+
+
+def _has_compiler() -> bool:
+    """Whether torch.compile can build for the CPU here; without a C++ compiler training runs uncompiled, slower."""
+    return any(shutil.which(name) for name in ("g++", "clang++", "c++"))
 
 
 def _compiled(function: Callable[..., Result]) -> Callable[..., Result]:
