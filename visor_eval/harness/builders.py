@@ -75,7 +75,7 @@ def visor_tr(
     factor: float = 2.0,
 ) -> Engine:
     """VISOR on packed tokens; on weights that were not trained for it, packing is training-free."""
-    reduction = Reduction(_reducers_only("visor-tr", parts), Layout(newline=newline, unpad=unpad))
+    reduction = Reduction(_reducers_only("visor-tr", parts), _layout(newline, unpad))
     folder = checkpoint_folder(checkpoint)
     backbone = _load(folder, device, dtype)
     return build_visor(backbone, folder, config=config, reduction=reduction, packing=factor)

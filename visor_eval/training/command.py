@@ -8,7 +8,7 @@ from pathlib import Path
 
 RECIPES = {
     "foundation": "build the embedded model, pretrain its encoder, align its projector (about 2 minutes)",
-    "universal": "train the universal VISOR member on it (about 40 minutes on one core)",
+    "universal": "train the universal VISOR member on it (about an hour on one core, estimated)",
     "dense": "train the dense member from the universal weights (about 15 minutes)",
     "router": "label a slice of training data and train the router (about 5 minutes)",
     "export": "write dense-tiny and visor-tiny with their cards",
