@@ -13,6 +13,7 @@ import pytest
 
 from tests.harness.real_schemas import ROWS, picture
 from visor_eval import cli
+from visor_eval.commands import run
 from visor_eval.records import RunFolder, RunStatus, read_journal
 
 PROGRAM = [sys.executable, "-m", "visor_eval.cli"]
@@ -132,7 +133,7 @@ def test_run_prints_the_table_and_names_the_folder(capsys, checkpoint, data, tmp
 
 def test_lmms_eval_options_in_model_args(checkpoint):
     options = cli.build_parser().parse_args(["run", "--model_args", f"pretrained={checkpoint},dtype=bfloat16,keep=3"])
-    request = cli._run_request(options)
+    request = run.request(options)
     assert (request.pretrained, request.dtype, request.model_args) == (str(checkpoint), "bfloat16", {"keep": 3})
 
 

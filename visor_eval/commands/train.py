@@ -1,10 +1,16 @@
-"""``visor-eval train RECIPE``: the command line of the training room."""
+"""`visor-eval train RECIPE`: the embedded family, stage by stage."""
 
 import argparse
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from visor_eval.commands.console import say
+from visor_eval.commands.flags import Verbs, add_verbose
+
+if TYPE_CHECKING:
+    from visor_eval.training.recipes import LanguageRecipe, RouterRecipe
 
 RECIPES = {
     "foundation": "build the embedded model, pretrain its encoder, align its projector (about 2 minutes)",
@@ -14,11 +20,13 @@ RECIPES = {
     "export": "write dense-tiny and visor-tiny with their cards",
     "family": "all of these in order; resumes where it stopped",
 }
+_Recipe = TypeVar("_Recipe", "LanguageRecipe", "RouterRecipe")
 log = logging.getLogger(__name__)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the verb's arguments."""
+def add(verbs: Verbs) -> None:
+    """Declare the verb."""
+    parser = verbs.add_parser("train", help="train the embedded family again, stage by stage; resumes")
     listed = "; ".join(f"{name}: {text}" for name, text in RECIPES.items())
     parser.add_argument("recipe", choices=tuple(RECIPES), help=listed)
     parser.add_argument(
@@ -27,9 +35,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, help="where `export` writes the checkpoints (default: WORK/checkpoints)")
     parser.add_argument("--steps", type=int, help="steps of the stage, instead of the recipe's")
     parser.add_argument("--seed", type=int, default=0)
+    add_verbose(parser)
+    parser.set_defaults(action=action)
 
 
-def run(arguments: argparse.Namespace) -> Path:
+def action(options: argparse.Namespace) -> int:
+    """Run the recipe and say what was written."""
+    say(f"written: {run(options.recipe, options.work, options.output, steps=options.steps, seed=options.seed)}")
+    return 0
+
+
+def run(recipe: str, work: Path, output: Path | None = None, *, steps: int | None = None, seed: int = 0) -> Path:
     """Run the recipe; returns the folder written.
 
     Raises:
@@ -38,13 +54,12 @@ def run(arguments: argparse.Namespace) -> Path:
     import torch
 
     torch.set_num_threads(1)  # two threads stall at barriers in layers this small (docs/log.md)
-    work: Path = arguments.work
-    output: Path = arguments.output or work / "checkpoints"
-    if arguments.recipe != "family":
-        return _stage(arguments.recipe, work, output, arguments.steps, arguments.seed)
+    output = output or work / "checkpoints"
+    if recipe != "family":
+        return _stage(recipe, work, output, steps, seed)
     for stage in ("foundation", "universal", "dense", "router", "export"):
         log.info("stage %s", stage)
-        written = _stage(stage, work, output, None, arguments.seed)
+        written = _stage(stage, work, output, None, seed)
     return written
 
 
@@ -53,19 +68,20 @@ def _stage(stage: str, work: Path, output: Path, steps: int | None, seed: int) -
     from visor_eval.training.encoder import EncoderRecipe
     from visor_eval.training.members import export_family
 
-    changes = {"seed": seed} | ({"steps": steps} if steps else {})
+    def shortened(recipe: _Recipe) -> _Recipe:
+        recipe = replace(recipe, seed=seed)
+        return replace(recipe, steps=steps) if steps else recipe
+
     if stage == "foundation":
         recipe = EncoderRecipe()
         stages.foundation(work, replace(recipe, pretrain_steps=steps or recipe.pretrain_steps), seed=seed)
+    elif stage == "universal":
+        stages.universal(work, shortened(recipes.universal()))
+    elif stage == "dense":
+        stages.dense(work, shortened(recipes.dense()))
     elif stage == "router":
-        stages.router(work, recipes.RouterRecipe(**changes))
-    elif stage == "export":
+        stages.router(work, shortened(recipes.RouterRecipe()))
+    else:
         export_family(work, output)
         return output
-    else:
-        language: dict[str, Callable[[], object]] = {
-            "universal": lambda: stages.universal(work, recipes.universal(**changes)),
-            "dense": lambda: stages.dense(work, recipes.dense(**changes)),
-        }
-        language[stage]()
     return work / stage
