@@ -3,13 +3,15 @@
 import pytest
 import torch
 
+from visor_eval.records.pseudo_labels import cheapest_equal, cheapest_reaching
 from visor_eval.training import recipes
+from visor_eval.training.curriculum import Phase
 from visor_eval.training.evaluate import evaluation_batches, row_hits
 from visor_eval.training.labels import LabelSet, cell_labels
 from visor_eval.training.loop import Member, plan_of, task_weights, train
 from visor_eval.training.packed import IGNORED, StepPlan
 from visor_eval.training.recipes import RouterRecipe
-from visor_eval.training.router import cheapest_reaching, router_stream, routing_logits
+from visor_eval.training.router import router_stream, routing_logits
 from visor_eval.training.stream import QuestionTokens, Stream
 from visor_tasks.mini import stream_item
 
@@ -37,10 +39,10 @@ def test_resumed_equals_uninterrupted(tokenizer, model, visor, tmp_path):
         pass
 
     class Stops(Stream):
-        def batch(self, step, weights=None, keep=None):
+        def batch(self, step, *rest):
             if step == 2:
                 raise Killed
-            return super().batch(step, weights, keep)
+            return super().batch(step, *rest)
 
     reset()
     with pytest.raises(Killed):
@@ -56,6 +58,16 @@ def test_resumed_equals_uninterrupted(tokenizer, model, visor, tmp_path):
     assert progress.step == 4
     for name, value in Member(model, visor).parameters().items():
         assert torch.equal(value, whole[name]), name
+
+
+def test_a_resumed_curve_holds_every_step_once(tokenizer, model, visor, tmp_path):
+    short = {**SHORT, "save_every": 2, "report_every": 1}
+    whole = tmp_path / "curve.csv"
+    train(Member(model, visor), recipes.universal(steps=2, **short), stream_of(tokenizer), None, tmp_path)
+    with whole.open("a") as stream:  # what a run that was killed between checkpoints leaves
+        stream.write(whole.read_text().splitlines()[-1].replace("2,", "3,", 1) + "\n")
+    train(Member(model, visor), recipes.universal(steps=4, **short), stream_of(tokenizer), None, tmp_path)
+    assert [line.split(",")[0] for line in whole.read_text().splitlines()] == ["step", "1", "2", "3", "4"]
 
 
 def test_batches_depend_on_seed_and_step_only(tokenizer):
@@ -124,16 +136,42 @@ def test_plans_are_drawn_in_their_shares(model, visor):
     assert abs(cross_only - recipe.cross_only_share) < 0.02
 
 
-def test_curriculum_opens_tasks():
-    recipe = recipes.universal(steps=1000, first_steps=100, first_tasks=("gqa",), first_others=0.1)
-    assert task_weights(recipe, TASKS, {}, 0) == {"gqa": 1.0, "docvqa_val": 0.1}
-    later = task_weights(recipe, TASKS, {"gqa": 1.0}, 900)
+def test_phases_set_the_mixture():
+    phases = (Phase(until=100, weights=(("gqa", 1.0),), others=0.1, adaptive=False), Phase())
+    recipe = recipes.universal(steps=1000, phases=phases)
+    assert task_weights(recipe, TASKS, {"gqa": 1.0}, 99) == {"gqa": 1.0, "docvqa_val": 0.1}
+    later = task_weights(recipe, TASKS, {"gqa": 1.0}, 100)
     assert later["docvqa_val"] > later["gqa"] > 0
+
+
+def test_a_shortened_recipe_keeps_its_proportions():
+    whole = recipes.universal()
+    short = whole.of_length(whole.steps // 10)
+    for share in (0.02, 0.2, 0.35, 0.42, 0.45, 0.55, 0.65, 0.9):
+        long, brief = int(share * whole.steps), int(share * short.steps)
+        assert whole.phase_at(long).weights == short.phase_at(brief).weights
+        assert share < 0.1 or whole.lr_at(long) == pytest.approx(short.lr_at(brief))  # warm-up is not shortened
+
+
+def test_a_phase_leaves_templates_out_where_an_image_has_others(tokenizer):
+    phase = Phase(two_hop=False, skipped=("value_of_word", "color"))
+    stream = Stream(QuestionTokens(tokenizer), TASKS, "train", 0, images=4, questions=6)
+    free, bound = (({"gqa": 1.0, "docvqa_val": 1.0}, keep) for keep in (None, phase.asks))
+    asked = [
+        [question for step in range(12) for question in stream.batch(step, *each).questions if question]
+        for each in (free, bound)
+    ]
+    kinds = [{question.template for question in questions} for questions in asked]
+    assert {"value_of_word", "color", "pointer_2hop"} <= kinds[0]
+    assert not {"value_of_word", "color", "pointer_2hop"} & kinds[1]
+    assert len(asked[1]) > 0.8 * len(asked[0])  # more questions are drawn, so that few rows stay empty
 
 
 def test_cheapest_configuration_within_the_target():
     assert cheapest_reaching([0.5, 0.98, 0.99, 1.0], full=3, target=0.99) == 2
     assert cheapest_reaching([0.0, 0.0], full=1, target=0.99) == 0
+    assert cheapest_equal([0.0, 1.0, 0.5, 0.5], full=3) == 2
+    assert cheapest_equal([1.0, 0.0], full=1) == 1
 
 
 def test_only_the_routing_token_and_its_head_learn(tokenizer, model, visor):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from visor_eval.training import recipes, stages
+from visor_eval.training.curriculum import Phase
 from visor_eval.training.encoder import EncoderRecipe
 from visor_eval.training.evaluate import evaluate, evaluation_batches
 from visor_eval.training.family import FamilyShape
@@ -41,7 +42,7 @@ def test_an_easy_and_a_hard_task_are_learnt(tmp_path):
     )
     model, processor = stages.load_foundation(tmp_path)
     member = Member(model, add_visor(model))
-    recipe = recipes.universal(steps=1200, images=12, first_steps=0, early_until=0.0, two_hop_from=0.0, hard_weight=1.0)
+    recipe = recipes.universal(steps=1200, images=12, phases=(Phase(),))
     training, dev = stages.streams(processor, recipe, TASKS)
     train(member, recipe, training, None, tmp_path / "universal")
     load_state(tmp_path / "universal" / "state.safetensors", member.parameters())

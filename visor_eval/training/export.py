@@ -24,7 +24,8 @@ AIDS = (
     "gates of the added blocks start open (1.0)",
     "cross-attention-only and dense steps are mixed into universal training (a deviation from the paper)",
     "several questions share one image's vision tokens in a training step",
-    "curriculum: two look-up tasks first, choices and two-hop questions later, more of what is not learnt yet",
+    "curriculum: two look-up tasks first, then verdicts and choices, relations, everything; more of what is not learnt",
+    "some choice questions in easier forms: answered with a word, or with the answer in place of the question",
 )
 LIMITS = (
     "Trained on synthetic images of visor-eval's mini suite only; it knows no photographs, no natural handwriting and "
@@ -38,6 +39,7 @@ class Card:
     """What a reader needs to know about one member, machine-readable."""
 
     name: str
+    summary: str  # one line, for `visor-eval list`
     description: str
     generator_version: int
     data: str

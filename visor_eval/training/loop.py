@@ -13,13 +13,14 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import LlavaOnevisionForConditionalGeneration
 
+from visor_eval.training.aids import is_aid
 from visor_eval.training.evaluate import Tally, evaluate, evaluation_batches, row_hits
 from visor_eval.training.packed import PackedModel, StepPlan
 from visor_eval.training.recipes import Configuration, LanguageRecipe
 from visor_eval.training.state import Progress, load_state, save_state
 from visor_eval.training.stream import Stream
 from visor_eval.visor.modules import VisorModules
-from visor_tasks.mini import HARD, Question
+from visor_tasks.mini import Question
 
 log = logging.getLogger(__name__)
 SMOOTHING = 0.98  # of the per-task training accuracy, per batch that holds the task
@@ -106,14 +107,12 @@ def plan_of(recipe: LanguageRecipe, step: int, member: Member) -> StepPlan:
 def task_weights(
     recipe: LanguageRecipe, tasks: Sequence[str], accuracy: Mapping[str, float], step: int
 ) -> dict[str, float]:
-    """More of what is not learnt yet, more of the hard group; first look-ups, later choices."""
-    if step < recipe.first_steps:
-        return {task: 1.0 if task in recipe.first_tasks else recipe.first_others for task in tasks}
-    early = dict(recipe.early_weights) if step < recipe.early_until * recipe.steps else {}
+    """Relative frequency of each task: the phase's weights, and more of what is not learnt yet."""
+    phase = recipe.phase_at(step)
+    weights = dict(phase.weights)
     return {
-        task: (recipe.hard_weight if task in HARD else 1.0)
-        * (recipe.floor_weight + 1.0 - accuracy.get(task, 0.0))
-        * early.get(task, 1.0)
+        task: weights.get(task, phase.others)
+        * (recipe.floor_weight + 1.0 - accuracy.get(task, 0.0) if phase.adaptive else 1.0)
         for task in tasks
     }
 
@@ -135,6 +134,8 @@ def train(member: Member, recipe: LanguageRecipe, stream: Stream, dev: Stream | 
     if state.exists():
         progress = load_state(state, parameters, optimizer)
         progress.accuracy = dict.fromkeys(stream.tasks, 0.0) | progress.accuracy
+        for name in ("curve.csv", "dev.csv"):
+            forget_later(folder / name, progress.step)
         log.info("%s: resumed after step %d", recipe.name, progress.step)
     compute = torch.bfloat16 if recipe.bfloat16 else torch.float32
     packed = PackedModel(member.model, member.visor, compute, recipe.compiled)
@@ -145,10 +146,9 @@ def train(member: Member, recipe: LanguageRecipe, stream: Stream, dev: Stream | 
         started, step = time.monotonic(), progress.step
         for group in optimizer.param_groups:
             group["lr"] = recipe.lr_at(step) * group["lr_scale"]
-        late = step >= recipe.two_hop_from * recipe.steps
-        batch = stream.batch(
-            step, task_weights(recipe, stream.tasks, progress.accuracy, step), None if late else _one_hop
-        )
+        phase = recipe.phase_at(step)
+        weights = task_weights(recipe, stream.tasks, progress.accuracy, step)
+        batch = stream.batch(step, weights, phase.asks if phase.selects else None, phase.aids)
         logits, labels = packed.answer_logits(batch.packed, plan_of(recipe, step, member))
         loss = F.cross_entropy(logits, labels)
         optimizer.zero_grad(set_to_none=True)
@@ -172,15 +172,11 @@ def train(member: Member, recipe: LanguageRecipe, stream: Stream, dev: Stream | 
     return progress
 
 
-def _one_hop(question: Question) -> bool:
-    return not question.template.endswith("_2hop")
-
-
 def _smooth(accuracy: dict[str, float], questions: Sequence[Question | None], hits: Sequence[bool | None]) -> None:
     """Update the per-task running accuracy with one batch."""
     seen: dict[str, list[bool]] = {}
     for question, hit in zip(questions, hits, strict=True):
-        if question is not None and hit is not None:
+        if question is not None and hit is not None and not is_aid(question):
             seen.setdefault(question.task, []).append(hit)
     for task, marks in seen.items():
         mean = sum(marks) / len(marks)
@@ -226,6 +222,20 @@ def write_evaluation(folder: Path, name: str, step: int, found: Mapping[str, Map
         mean = sum(tasks.values()) / len(tasks)
         shown = " ".join(f"{task.split('_')[0]} {100 * value:.0f}" for task, value in tasks.items())
         log.info("%s dev step %d %-10s mean %.1f | %s", name, step, plan, 100 * mean, shown)
+
+
+def forget_later(file: Path, step: int) -> None:
+    """Take the rows after ``step`` off a curve: a resumed run writes them again."""
+    if not file.exists():
+        return
+    with file.open(newline="") as stream:
+        header, *rows = csv.reader(stream)
+    place = header.index("step")
+    kept = [row for row in rows if int(row[place]) <= step]
+    scratch = file.with_suffix(".tmp")
+    with scratch.open("w", newline="") as stream:
+        csv.writer(stream).writerows([header, *kept])
+    scratch.replace(file)
 
 
 def _append(file: Path, row: Mapping[str, object]) -> None:

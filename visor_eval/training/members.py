@@ -55,6 +55,7 @@ def export_family(work: Path, output: Path, dev_images: int = DEV_IMAGES) -> Non
     routing = json.loads((work / "router" / "report.json").read_text())
     card = Card(
         name="visor-tiny",
+        summary=f"universal VISOR with router, {_millions(universal)} M parameters; mini suite only",
         description="The universal VISOR member of visor-eval's embedded family, with its router.",
         generator_version=GENERATOR_VERSION,
         data=DATA,
@@ -79,6 +80,7 @@ def export_family(work: Path, output: Path, dev_images: int = DEV_IMAGES) -> Non
     found = _on_dev(dense, processor, {"dense": StepPlan.dense(dense.depth)}, dev_images)
     card = Card(
         name="dense-tiny",
+        summary=f"dense model of the same family, {_millions(dense)} M parameters; mini suite only",
         description="The dense member of visor-eval's embedded family: a stock LLaVA-OneVision folder, trained on from "
         "the universal weights with every layer on all tokens.",
         generator_version=GENERATOR_VERSION,
@@ -91,6 +93,11 @@ def export_family(work: Path, output: Path, dev_images: int = DEV_IMAGES) -> Non
     )
     curves = {work / "universal" / "curve.csv": start.step, work / "dense" / "curve.csv": progress.step}
     export(dense, processor, card, curves, output / "dense-tiny")
+
+
+def _millions(member: Member) -> str:
+    modules = (member.model, *([] if member.visor is None else [member.visor]))
+    return f"{sum(weight.numel() for module in modules for weight in module.parameters()) / 1e6:.1f}"
 
 
 def hardware() -> str:

@@ -1,6 +1,8 @@
 """Language training recipes: what is drawn, for how long, with which optimiser."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from visor_eval.training.curriculum import DENSE_PHASES, UNIVERSAL_PHASES, Phase
 
 Configuration = tuple[int, ...]
 
@@ -22,19 +24,7 @@ class LanguageRecipe:
     clip: float = 1.0
     warmup_steps: int = 60
     decay_share: float = 0.4  # linear to zero at the end
-    two_hop_from: float = 0.3  # questions that need two look-ups enter here
-    first_tasks: tuple[str, ...] = ("gqa", "textvqa_val")  # alone until `first_steps`: on all tasks at once the first
-    first_steps: int = 300  # look-up takes several times as long to appear (docs/log.md)
-    first_others: float = 0.05  # weight of the other tasks till then, so that the optimiser knows them
-    early_until: float = 0.3  # before this, the tasks in `early_weights` are rarer: first look-ups, then choices
-    early_weights: tuple[tuple[str, float], ...] = (
-        ("scienceqa_img", 0.2),
-        ("mmstar", 0.2),
-        ("ai2d", 0.2),
-        ("mme", 0.5),
-        ("pope", 0.5),
-    )
-    hard_weight: float = 1.5  # of a hard task against an easy one
+    phases: tuple[Phase, ...] = (Phase(),)
     floor_weight: float = 0.3  # of a task that is answered perfectly, against 1 + floor for one at zero
     seed: int = 0
     bfloat16: bool = True
@@ -44,26 +34,47 @@ class LanguageRecipe:
     evaluate_every: int = 1000
     evaluation_images: int = 24  # per task
 
+    def of_length(self, steps: int) -> "LanguageRecipe":
+        """The same recipe in ``steps`` steps, its phases shortened or stretched with it."""
+        phases = tuple(
+            phase if phase.until is None else replace(phase, until=round(phase.until * steps / self.steps))
+            for phase in self.phases
+        )
+        return replace(self, steps=steps, phases=phases)
+
+    def phase_at(self, step: int) -> Phase:
+        """The phase of a 0-based step."""
+        return next(phase for phase in self.phases if phase.until is None or step < phase.until)
+
     def lr_at(self, step: int) -> float:
         """Learning rate of a 0-based step: warm-up, constant, linear decay."""
         left = (self.steps - step) / max(1.0, self.steps * self.decay_share)
         return self.lr * min(1.0, (step + 1) / max(1, self.warmup_steps), left)
 
 
-def universal(steps: int = 10_000, **changes: object) -> LanguageRecipe:
+def universal(steps: int = 8500, **changes: object) -> LanguageRecipe:
     """One viable configuration per step, some cross-attention-only and some dense steps."""
-    fields = {"name": "universal", "steps": steps, "cross_only_share": 0.08, "dense_share": 0.08, **changes}
+    fields = {
+        "name": "universal",
+        "steps": steps,
+        "cross_only_share": 0.08,
+        "dense_share": 0.08,
+        "phases": UNIVERSAL_PHASES,
+        "decay_share": 0.3235,  # from step 5,750 of 8,500
+        **changes,
+    }
     return LanguageRecipe(**fields)  # type: ignore[arg-type]
 
 
-def dense(steps: int = 2000, **changes: object) -> LanguageRecipe:
-    """The dense member: every layer on everything."""
+def dense(steps: int = 1450, **changes: object) -> LanguageRecipe:
+    """The dense member: every layer on everything; vision costs more here, so each image is asked more."""
     fields = {
         "name": "dense",
         "steps": steps,
         "dense_share": 1.0,
-        "two_hop_from": 0.0,
-        "early_until": 0.0,
+        "phases": DENSE_PHASES,
+        "images": 12,
+        "questions": 10,
         "decay_share": 0.5,
         **changes,
     }
@@ -87,3 +98,7 @@ class RouterRecipe:
     weight_decay: float = 0.01
     seed: int = 0
     excluded: tuple[str, ...] = ()  # tasks the router is trained without (S7)
+
+    def of_length(self, steps: int) -> "RouterRecipe":
+        """The same recipe in ``steps`` steps."""
+        return replace(self, steps=steps)

@@ -1,7 +1,8 @@
-"""The router's training: pseudo-labels from separate passes, then cross-entropy with everything else frozen.
+"""The router's training: pseudo-labels, then cross-entropy with everything else frozen.
 
-Labels come from a slice of the *training* split under seeds that language training does not use; evaluation samples
-never enter (tests/training proves it over scene hashes).
+Labels are made here in separate passes, or read from a file that `visor-eval oracle --labels` wrote; both by the rules
+in `records/pseudo_labels.py`. They come from a slice of the *training* split under seeds that language training does
+not use; evaluation samples never enter (tests/training proves it over scene hashes).
 """
 
 import logging
@@ -13,13 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from visor_eval.records.pseudo_labels import PER_DATASET, PseudoLabels, cheapest_equal, cheapest_reaching
 from visor_eval.training.evaluate import Tally, evaluate, evaluation_batches, row_hits
+from visor_eval.training.labelled import LabelledQuestions, task_indices
 from visor_eval.training.loop import Member, plan_name
 from visor_eval.training.packed import PackedBatch, PackedModel, StepPlan
 from visor_eval.training.recipes import Configuration, RouterRecipe
 from visor_eval.training.stream import ROUTER_SEED_OFFSET, Batch, QuestionTokens, Stream
 
 log = logging.getLogger(__name__)
+LABELLED_IMAGES = 3  # labelled images ask one question each, the stream's six: so many times as many per batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +38,6 @@ def router_stream(tokens: QuestionTokens, tasks: Sequence[str], recipe: RouterRe
     """The held-out slice of the training split."""
     seed = recipe.seed + ROUTER_SEED_OFFSET
     return Stream(tokens, tuple(tasks), "train", seed, recipe.images, recipe.questions)
-
-
-def cheapest_reaching(scores: Sequence[float], full: int, target: float) -> int:
-    """The first configuration (they are ordered cheapest first) with at least ``target`` of the full one's score."""
-    return next(index for index, score in enumerate(scores) if score >= target * scores[full])
 
 
 def label_tasks(
@@ -79,7 +78,7 @@ def label_samples(packed: PackedModel, batch: Batch, configurations: Sequence[Co
         if reference is None:
             labels.append(-100)
         else:
-            labels.append(next(index for index, marks in enumerate(hits) if marks[row] == reference))
+            labels.append(cheapest_equal([float(bool(marks[row])) for marks in hits], full))
     return torch.tensor(labels)
 
 
@@ -111,9 +110,24 @@ def routing_logits(packed: PackedModel, batch: Batch, tokens: QuestionTokens) ->
 
 
 def train_router(
-    member: Member, recipe: RouterRecipe, tokens: QuestionTokens, tasks: Sequence[str]
+    member: Member,
+    recipe: RouterRecipe,
+    tokens: QuestionTokens,
+    tasks: Sequence[str],
+    given: PseudoLabels | None = None,
 ) -> tuple[RouterLabels, list[dict[str, float]]]:
-    """Label, then train the routing token and its MLP; returns the labels and the curve."""
+    """Label, then train the routing token and its MLP; returns the labels and the curve.
+
+    Args:
+        member: with VISOR modules and a router.
+        recipe: how to label and train.
+        tokens: tokenises questions.
+        tasks: to train on, but for the recipe's exclusions.
+        given: labels from a file, instead of the recipe's rule.
+
+    Raises:
+        SetupError: ``given`` does not fit the model or the tasks.
+    """
     visor = member.visor
     assert visor is not None, "a router belongs to VISOR modules"
     assert visor.router is not None, "build VisorModules with router=True"
@@ -121,7 +135,16 @@ def train_router(
     included = [task for task in tasks if task not in recipe.excluded]
     stream = router_stream(tokens, included, recipe)
     packed = PackedModel(member.model, visor)
-    labels = label_tasks(packed, stream, recipe, configurations)
+    source: LabelledQuestions | None = None
+    rule = recipe.rule if given is None else "dataset"
+    if given is None:
+        labels = label_tasks(packed, stream, recipe, configurations)
+    elif given.rule == PER_DATASET:
+        labels = RouterLabels(by_task=task_indices(given, configurations, included), accuracy={})
+    else:
+        labels = RouterLabels(by_task={}, accuracy={})
+        images = LABELLED_IMAGES * recipe.images
+        source = LabelledQuestions(given, configurations, tokens, included, images=images, seed=recipe.seed)
     frozen = {id(parameter): parameter.requires_grad for parameter in member.parameters().values()}
     for parameter in member.parameters().values():
         parameter.requires_grad_(False)
@@ -132,8 +155,11 @@ def train_router(
     for step in range(recipe.steps):
         for group in optimizer.param_groups:
             group["lr"] = recipe.lr * min(1.0, (step + 1) / 20) * (1 - step / recipe.steps)
-        batch = stream.batch(step)
-        target = _targets(packed, batch, recipe, labels.by_task, configurations)
+        if source is None:
+            batch = stream.batch(step)
+            target = _targets(packed, batch, rule, labels.by_task, configurations)
+        else:
+            batch, target = source.batch(step)
         logits = routing_logits(packed, batch, tokens)
         loss = F.cross_entropy(logits, target)
         optimizer.zero_grad(set_to_none=True)
@@ -155,12 +181,12 @@ def train_router(
 def _targets(
     packed: PackedModel,
     batch: Batch,
-    recipe: RouterRecipe,
+    rule: str,
     by_task: Mapping[str, int],
     configurations: Sequence[Configuration],
 ) -> Tensor:
-    if recipe.rule == "sample":
+    if rule == "sample":
         return label_samples(packed, batch, configurations)
-    if recipe.rule != "dataset":
-        raise ValueError(f"unknown router rule {recipe.rule!r}; use 'dataset' or 'sample'")
+    if rule != "dataset":
+        raise ValueError(f"unknown router rule {rule!r}; use 'dataset' or 'sample'")
     return torch.tensor([by_task[question.task] if question else -100 for question in batch.questions])

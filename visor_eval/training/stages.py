@@ -9,7 +9,7 @@ work/router       the router's weights, pseudo-labels and curve
 import json
 import logging
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoProcessor, LlavaOnevisionForConditionalGeneration, LlavaOnevisionProcessor
 
 from visor_eval.errors import SetupError
+from visor_eval.records.pseudo_labels import PseudoLabels
 from visor_eval.training.encoder import EncoderRecipe, align_projector, pretrain_encoder, related_embeddings
 from visor_eval.training.family import FamilyShape, build_model, build_processor, save_folder
 from visor_eval.training.initialise import add_visor
@@ -33,6 +34,7 @@ from visor_tasks.mini import PHRASES, TASKS, WORDS
 
 log = logging.getLogger(__name__)
 DEV_SEED = 0
+DENSE_SEED_OFFSET = 50  # so that the dense member meets other scenes than the universal one did
 
 
 def foundation(
@@ -126,7 +128,8 @@ def dense(work: Path, recipe: LanguageRecipe, tasks: tuple[str, ...] = TASKS) ->
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "state.safetensors").exists():
         (folder / "start.json").write_text(json.dumps(asdict(start), indent=1))
-    return train(Member(member.model, None), recipe, *streams(processor, recipe, tasks), folder)
+    shifted = replace(recipe, seed=recipe.seed + DENSE_SEED_OFFSET)
+    return train(Member(member.model, None), recipe, *streams(processor, shifted, tasks), folder)
 
 
 def load_dense(work: Path) -> tuple[Member, LlavaOnevisionProcessor, Progress]:
@@ -136,12 +139,12 @@ def load_dense(work: Path) -> tuple[Member, LlavaOnevisionProcessor, Progress]:
     return member, processor, load_state(work / "dense" / "state.safetensors", member.parameters())
 
 
-def router(work: Path, recipe: RouterRecipe, tasks: tuple[str, ...] = TASKS) -> None:
-    """Label a slice of training data and train the router on the universal member."""
+def router(work: Path, recipe: RouterRecipe, tasks: tuple[str, ...] = TASKS, given: PseudoLabels | None = None) -> None:
+    """Label a slice of training data, or take labels from a file, and train the router on the universal member."""
     member, processor, _ = load_universal(work, router=True)
     assert member.visor is not None
     started = time.monotonic()
-    labels, curve = train_router(member, recipe, QuestionTokens(processor.tokenizer), tasks)
+    labels, curve = train_router(member, recipe, QuestionTokens(processor.tokenizer), tasks, given)
     configurations = member.visor.config.configurations
     folder = work / "router"
     folder.mkdir(parents=True, exist_ok=True)
@@ -152,6 +155,7 @@ def router(work: Path, recipe: RouterRecipe, tasks: tuple[str, ...] = TASKS) -> 
     )
     report = {
         "recipe": asdict(recipe),
+        "labels_from": None if given is None else {"rule": given.rule, "run_id": given.run_id},
         "labels": {task: list(configurations[index]) for task, index in labels.by_task.items()},
         "accuracy": {
             plan: {task: tally.accuracy for task, tally in found.items() if "/" not in task}

@@ -7,13 +7,14 @@ state is carried between steps, so a resumed run sees exactly what an uninterrup
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from transformers import PreTrainedTokenizerFast
 
+from visor_eval.training.aids import Aids
 from visor_eval.training.family import TILE
 from visor_eval.training.packed import IGNORED, PackedBatch
 from visor_eval.training.pixels import tiles
@@ -22,6 +23,7 @@ from visor_tasks.mini import Item, Question, stream_item
 
 Layout = tuple[int, int]  # tile rows, tile columns
 LONG_PROMPT = 9  # mean tokens above which a task's questions are batched apart, since padding costs as much as text
+SPARE = 3  # questions drawn for one that is asked, where some kinds are left out
 PROBE_ITEMS = 24  # per task, to learn its layouts
 ROUTER_SEED_OFFSET = 1_000_003  # the router's slice of the training data: same split, other seeds
 
@@ -109,13 +111,20 @@ class Stream:
             seen = Counter(Kind(layout_of(item), long) for item in items)
             self.kinds[task] = {kind: count / PROBE_ITEMS for kind, count in sorted(seen.items())}
 
-    def batch(self, step: int, weights: Mapping[str, float] | None = None, keep: Keep | None = None) -> Batch:
+    def batch(
+        self,
+        step: int,
+        weights: Mapping[str, float] | None = None,
+        keep: Keep | None = None,
+        aids: Aids | None = None,
+    ) -> Batch:
         """The batch of ``step``.
 
         Args:
             step: 0-based step number.
             weights: relative frequency of the tasks; default equal.
             keep: questions for which it is false are left out where an image has others.
+            aids: shares of easier forms of the choice questions.
         """
         draw = random.Random(f"{self.split}/{self.seed}/{step}")
         weights = weights or dict.fromkeys(self.tasks, 1.0)
@@ -126,13 +135,17 @@ class Stream:
         kind = draw.choices(sorted(mass), [mass[kind] for kind in sorted(mass)])[0]
         chances = [weights[task] * self.kinds[task].get(kind, 0.0) for task in self.tasks]
         items = []
+        asked = self.questions * (SPARE if keep else 1)
         for task in draw.choices(self.tasks, chances, k=images_of(self.images, kind)):
             while True:
-                item = stream_item(self.split, task, self.seed, draw.randrange(2**31), questions=self.questions)
+                item = stream_item(self.split, task, self.seed, draw.randrange(2**31), questions=asked)
                 if layout_of(item) == kind.layout:
                     break
-            items.append(item)
-        return pack_items(items, self.tokens, self.questions, keep)
+            chosen = [question for question in item.questions if keep is None or keep(question)] or item.questions
+            if aids is not None:
+                chosen = [aids.apply(question, draw) for question in chosen]
+            items.append(replace(item, questions=tuple(chosen[: self.questions])))
+        return pack_items(items, self.tokens, self.questions)
 
 
 def layout_of(item: Item) -> Layout:
@@ -146,12 +159,11 @@ def images_of(single: int, kind: Kind) -> int:
     return max(2, round(single * (1.0 if area == 1 else 0.75 if area == 2 else 0.5) * (0.65 if kind.long else 1.0)))
 
 
-def pack_items(items: Sequence[Item], tokens: QuestionTokens, questions: int, keep: Keep | None = None) -> Batch:
+def pack_items(items: Sequence[Item], tokens: QuestionTokens, questions: int) -> Batch:
     """Join items of one layout; images with too few questions get padding rows without loss."""
     rows: list[Question | None] = []
     for item in items:
-        chosen = [question for question in item.questions if keep is None or keep(question)] or list(item.questions)
-        chosen = chosen[:questions]
+        chosen = item.questions[:questions]
         rows += [*chosen, *[None] * (questions - len(chosen))]
     ids, labels = tokens.rows(rows)
     pixels = torch.from_numpy(np.stack([item.image for item in items])).permute(0, 3, 1, 2).contiguous()
