@@ -8,26 +8,17 @@ LLaVA-OneVision pools its own video frames). No official code exists for it.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch.nn.functional as F
 
+from visor_baselines.budgets.downsample import DownsampleBudget
 from visor_eval.core.grids import near_square_grid
-from visor_eval.core.tokens import Need, VisionTokens
+from visor_eval.core.tokens import VisionTokens
 
 
 @dataclass(frozen=True, kw_only=True)
-class Downsample:
+class Downsample(DownsampleBudget):
     """Shrink every tile to about 1/``factor`` of its tokens."""
-
-    factor: float = 4.0
-
-    needs: ClassVar[frozenset[Need]] = frozenset()
-    after_projector: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        """Reject factors that would add tokens."""
-        near_square_grid((1, 1), self.factor)
 
     def reduce(self, tokens: VisionTokens) -> VisionTokens:
         """[tiles, rows * cols, dim] -> [tiles, fewer rows * fewer cols, dim]."""
@@ -35,7 +26,3 @@ class Downsample:
         grid = tokens.features.float().transpose(1, 2).unflatten(2, tokens.tile_shape)  # [tiles, dim, rows, cols]
         small = F.interpolate(grid, shape, mode="bilinear")
         return tokens.on_grid(small.flatten(2).transpose(1, 2).to(tokens.features.dtype), shape)
-
-    def flops(self, *, tiles: int, tokens: int, dim: int, key_dim: int) -> int:
-        """Interpolation is no matrix product."""
-        return 0

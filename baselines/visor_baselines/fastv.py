@@ -14,38 +14,21 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from visor_eval.core.attention_rows import attention_rows_flops
+from visor_baselines.budgets.fastv import FastVBudget
 from visor_eval.core.pruning import Boundary, Positions, Pruned, keep_all
 from visor_eval.core.token_ops import top_k_sorted
+from visor_eval.cost.budgets import Cut
 
 
 @dataclass(frozen=True, kw_only=True)
-class FastV:
+class FastV(FastVBudget):
     """Remove a share of the vision tokens, once; positions are preserved."""
-
-    k: int = 2  # layers that run on all vision tokens
-    r: float = 0.5  # share that is removed
 
     positions: ClassVar[Positions] = "preserve"
 
-    def __post_init__(self) -> None:
-        """Reject values without a meaning."""
-        if self.k < 1 or not 0 <= self.r <= 1:
-            raise ValueError(f"k must be at least 1 and r lie in 0..1, got k={self.k} and r={self.r}")
-
-    def stages(self, layers: int, group: str | None) -> tuple[int, ...]:
-        """After layer ``k``.
-
-        Raises:
-            ValueError: the decoder ends before.
-        """
-        if self.k >= layers:
-            raise ValueError(f"k={self.k} leaves none of the decoder's {layers} layers to run on fewer tokens")
-        return (self.k,)
-
     def prune(self, view: Boundary) -> Pruned:
         """Keep the ``round(n * (1 - r))`` tokens (half to even) with the largest scores."""
-        kept = max(round(view.vision_tokens * (1 - self.r)), 1)
+        kept = self.cut(view).kept
         if kept >= view.vision_tokens:
             return keep_all(view)
         return Pruned(keep=top_k_sorted(self.scores(view), kept))
@@ -56,6 +39,4 @@ class FastV:
 
     def flops(self, view: Boundary, pruned: Pruned) -> int:
         """One attention row on cached keys."""
-        if len(pruned.keep) == view.vision_tokens:
-            return 0
-        return attention_rows_flops(view.decoder, queries=1, keys=view.length, project_keys=False)
+        return self.scoring_flops(view, Cut(len(pruned.keep)))

@@ -13,31 +13,26 @@ its attention. An image of one tile follows the authors' LLaVA-1.5 path. Shares 
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from visor_baselines.budgets.hired import HiREDBudget
 from visor_eval.core.token_ops import captured, mask_of, top_counts, top_k_sorted
-from visor_eval.core.tokens import Need, ReducedTokens, VisionTokens
+from visor_eval.core.tokens import ReducedTokens, VisionTokens
 
 
 @dataclass(frozen=True, kw_only=True)
-class HiRED:
+class HiRED(HiREDBudget):
     """Keep about ``rate`` of an image's tokens, more of them where its thumbnail draws attention."""
 
-    rate: float = 0.2  # of all tokens of the image; 1: keep all
-    alpha: float = 0.5  # the thumbnail's share of them
     allocation: Literal["count", "sum"] = "count"
     mapping: Literal["spatial", "strips"] = "spatial"
 
-    needs: ClassVar[frozenset[Need]] = frozenset({"scores", "first_scores"})
-    after_projector: ClassVar[bool] = False
-
     def __post_init__(self) -> None:
         """Reject rates outside (0, 1], alphas outside [0, 1] and unknown rules."""
-        if not 0 < self.rate <= 1 or not 0 <= self.alpha <= 1:
-            raise ValueError(f"0 < rate <= 1 and 0 <= alpha <= 1 are allowed, got {self.rate} and {self.alpha}")
+        super().__post_init__()
         if self.allocation not in ("count", "sum") or self.mapping not in ("spatial", "strips"):
             raise ValueError(
                 f"allocation must be count or sum, mapping spatial or strips; got {self.allocation!r}, {self.mapping!r}"
@@ -47,10 +42,6 @@ class HiRED:
         """[tiles, tokens, dim] -> packed [kept, dim], a different number of each tile."""
         return ReducedTokens.select(tokens, top_counts(captured(tokens, "scores"), self.budgets(tokens)))
 
-    def flops(self, *, tiles: int, tokens: int, dim: int, key_dim: int) -> int:
-        """Nothing is multiplied."""
-        return 0
-
     def budgets(self, tokens: VisionTokens) -> Tensor:
         """Tokens to keep of each tile, thumbnail first [tiles]."""
         tiles, patches = tokens.num_tiles, tokens.num_patches
@@ -58,10 +49,8 @@ class HiRED:
         if self.rate == 1:
             return torch.full((tiles,), patches, device=scores.device)
         if tokens.grid is None:
-            return torch.tensor([max(1, int(patches * self.rate))], device=scores.device)
-        total = int(tiles * patches * self.rate)
-        thumbnail = min(int(total * self.alpha), patches)
-        others = min(total - thumbnail, (tiles - 1) * patches)
+            return torch.tensor([self.single(patches)], device=scores.device)
+        thumbnail, others = self.shared(tiles, patches)
         weights = self.weights(scores, tokens.tile_shape, tokens.grid)
         share = weights / weights.sum().clamp_min(torch.finfo(torch.float32).tiny)
         each = (share * others).long().clamp_max(patches)  # float32 product, rounded down, as the authors do

@@ -11,31 +11,18 @@ projector and the paper before it: `after_projector=False`.
 """
 
 from dataclasses import dataclass
-from math import sqrt
-from typing import ClassVar, Literal
 
 import torch.nn.functional as F
 from torch import Tensor
 
+from visor_baselines.budgets.m3 import M3Budget
 from visor_eval.core.grids import near_square_grid
-from visor_eval.core.tokens import Need, VisionTokens
+from visor_eval.core.tokens import VisionTokens
 
 
 @dataclass(frozen=True, kw_only=True)
-class M3:
+class M3(M3Budget):
     """Pool every tile to about 1/``factor`` of its tokens."""
-
-    factor: float = 8.0  # of the VISOR paper's main table; its scales are 1, 4, 8, 16
-    pooling: Literal["adaptive", "kernel"] = "adaptive"
-    after_projector: bool = True  # as the authors' code; False: as their paper
-
-    needs: ClassVar[frozenset[Need]] = frozenset()
-
-    def __post_init__(self) -> None:
-        """Reject factors that would add tokens, and unknown rules."""
-        near_square_grid((1, 1), self.factor)
-        if self.pooling not in ("adaptive", "kernel"):
-            raise ValueError(f"pooling must be adaptive or kernel, got {self.pooling!r}")
 
     def reduce(self, tokens: VisionTokens) -> VisionTokens:
         """[tiles, rows * cols, dim] -> [tiles, pooled rows * pooled cols, dim]."""
@@ -44,13 +31,8 @@ class M3:
         shape = (pooled.shape[2], pooled.shape[3])
         return tokens.on_grid(pooled.flatten(2).transpose(1, 2).to(tokens.features.dtype), shape)
 
-    def flops(self, *, tiles: int, tokens: int, dim: int, key_dim: int) -> int:
-        """Pooling is no matrix product."""
-        return 0
-
     def _pool(self, grid: Tensor) -> Tensor:
-        rows, cols = grid.shape[2:]
+        shape = (grid.shape[2], grid.shape[3])
         if self.pooling == "adaptive":
-            return F.adaptive_avg_pool2d(grid, near_square_grid((rows, cols), self.factor))
-        target = max(1, int(rows * cols / self.factor))  # the authors' argument is a number of tokens
-        return F.avg_pool2d(grid, min(int(sqrt(rows * cols / target)), rows, cols))
+            return F.adaptive_avg_pool2d(grid, near_square_grid(shape, self.factor))
+        return F.avg_pool2d(grid, self.kernel(shape))

@@ -17,34 +17,24 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from visor_baselines.budget import tile_budget
+from visor_baselines.budgets.visionzip import VisionZipBudget
 from visor_eval.core.similarity import cosine_similarity
 from visor_eval.core.token_ops import captured, complement, take, top_k_sorted
-from visor_eval.core.tokens import Need, ReducedTokens, VisionTokens
+from visor_eval.core.tokens import ReducedTokens, VisionTokens
 
 Merge = Literal["add_mean", "average"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class VisionZip:
+class VisionZip(VisionZipBudget):
     """Reduce every tile to dominant and contextual tokens."""
 
-    dominant: int | None = None  # per tile, kept unchanged; None: 104 of 729
-    contextual: int | None = None  # per tile, absorb all others; None: 24 of 729
     merge: Merge = "add_mean"  # code: target + mean of the merged; paper: "average" over target and merged
-
-    needs: ClassVar[frozenset[Need]] = frozenset({"scores", "keys"})
-    after_projector: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Reject unknown rules."""
         if self.merge not in ("add_mean", "average"):
             raise ValueError(f"merge must be add_mean or average, got {self.merge!r}")
-
-    def budget(self, tokens: int) -> tuple[int, int]:
-        """Dominant and contextual tokens of a tile of ``tokens``."""
-        dominant, contextual = tile_budget(tokens, (self.dominant, 104), (self.contextual, 24))
-        return dominant, contextual
 
     def reduce(self, tokens: VisionTokens) -> ReducedTokens:
         """[tiles, tokens, dim] -> packed [tiles * (dominant + contextual), dim]."""
@@ -60,11 +50,6 @@ class VisionZip:
             position=torch.cat([dominant, targets], dim=1),
             merged=torch.arange(count + contextual, device=rest.device) >= count,
         )
-
-    def flops(self, *, tiles: int, tokens: int, dim: int, key_dim: int) -> int:
-        """Similarity of leftovers and targets, and the sums over groups."""
-        count, contextual = self.budget(tokens)
-        return 2 * tiles * (tokens - count) * contextual * (key_dim + dim)
 
     def _merged(self, rest: Tensor, groups: Tensor) -> Tensor:
         """One token per group of leftovers [tiles, leftovers, dim] -> [tiles, contextual, dim]."""

@@ -16,29 +16,17 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from visor_baselines.budget import tile_budget
+from visor_baselines.budgets.vispruner import VisPruner16xBudget, VisPrunerBudget
 from visor_eval.core.similarity import cosine_similarity
 from visor_eval.core.token_ops import by_score, captured, mask_of, take
-from visor_eval.core.tokens import Need, ReducedTokens, VisionTokens
+from visor_eval.core.tokens import ReducedTokens, VisionTokens
 
 PER_ROUND = 8  # tokens that a round removes at most; hard-coded in the authors' code
 
 
 @dataclass(frozen=True, kw_only=True)
-class VisPruner:
+class VisPruner(VisPrunerBudget):
     """Reduce every tile to important and diverse tokens."""
-
-    important: int | None = None  # per tile, by attention; None: 96 of 729
-    diverse: int | None = None  # per tile, by dissimilarity; None: 32 of 729
-
-    needs: ClassVar[frozenset[Need]] = frozenset({"scores"})
-    after_projector: ClassVar[bool] = False
-    paper: ClassVar[tuple[int, int]] = (96, 32)
-
-    def budget(self, tokens: int) -> tuple[int, int]:
-        """Important and diverse tokens of a tile of ``tokens``."""
-        important, diverse = tile_budget(tokens, (self.important, self.paper[0]), (self.diverse, self.paper[1]))
-        return important, diverse
 
     def reduce(self, tokens: VisionTokens) -> ReducedTokens:
         """[tiles, tokens, dim] -> packed [tiles * (important + diverse), dim]."""
@@ -49,25 +37,24 @@ class VisPruner:
         kept = torch.cat([order[:, :important], residual.gather(1, left)], dim=1)
         return ReducedTokens.select(tokens, mask_of(kept, tokens.num_patches))
 
-    def flops(self, *, tiles: int, tokens: int, dim: int, key_dim: int) -> int:
-        """One matrix of similarities of the residual tokens."""
-        important, diverse = self.budget(tokens)
-        residual = tokens - important
-        return 2 * tiles * residual**2 * dim if 0 < diverse < residual else 0
-
 
 @dataclass(frozen=True, kw_only=True)
-class VisPruner16x(VisPruner):
+class VisPruner16x(VisPruner16xBudget, VisPruner):
     """The 16x setting of the VISOR paper's table S3."""
-
-    paper: ClassVar[tuple[int, int]] = (34, 12)  # round(729 / 16) = 46 tokens, int(46 * 0.75) of them important
 
 
 @dataclass(frozen=True, kw_only=True)
 class VisPrunerTrained(VisPruner):
-    """VisPruner on a model that was trained with it (table S3's "VisPruner train.")."""
+    """VisPruner on a model that was trained with it."""
 
     tuned_with: ClassVar[str] = "a checkpoint that was trained with VisPruner"
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisPruner16xTrained(VisPruner16x):
+    """The same at 16x: table S3's "VisPruner train."."""
+
+    tuned_with: ClassVar[str] = "a checkpoint that was trained with VisPruner at 16x"
 
 
 def most_diverse(features: Tensor, count: int) -> Tensor:
@@ -84,16 +71,16 @@ def most_diverse(features: Tensor, count: int) -> Tensor:
         Their indices [tiles, count], in the order that the last round leaves.
     """
     tiles, tokens = features.shape[:2]
-    order = torch.arange(tokens, device=features.device).expand(tiles, -1)
     if count in (0, tokens):
-        return order[:, :count]
-    similarity = cosine_similarity(features, features).flatten(0, 1)  # the rows of all tiles, read whole: fast
-    first_row = torch.arange(tiles, device=features.device)[:, None] * tokens
+        return torch.arange(count, device=features.device).expand(tiles, -1)
+    similarity = cosine_similarity(features, features).flatten(0, 1)  # a row per token of any tile: read whole, fast
+    order = torch.arange(tiles * tokens, device=features.device).view(tiles, tokens)  # rows; places in `closest` too
+    first = order[:, :1]
     while order.shape[1] > count:
         candidates, references = order[:, 0::2], order[:, 1::2]
         dropped = min(PER_ROUND, order.shape[1] - count, candidates.shape[1])
-        rows = similarity.index_select(0, (references + first_row).flatten()).unflatten(0, references.shape)
-        closest = rows.amax(dim=1).gather(1, candidates)  # of each candidate to any reference
+        rows = similarity.index_select(0, references.flatten()).unflatten(0, references.shape)
+        closest = rows.amax(dim=1).take(candidates)  # of each candidate to any reference of its tile
         survivors = candidates.gather(1, by_score(closest)[:, dropped:])
         order = torch.cat([survivors, references], dim=1)
-    return order
+    return order - first

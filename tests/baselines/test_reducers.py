@@ -15,6 +15,7 @@ from visor_baselines.random_keep import RandomKeep
 from visor_baselines.visionzip import VisionZip
 from visor_baselines.vispruner import VisPruner, VisPruner16x
 from visor_eval.core.tokens import ReducedTokens, VisionTokens
+from visor_eval.models.layout import lay_out, packed_order
 
 DEFAULTS = [VisionZip(), VisPruner(), VisPruner16x(), HiRED(), M3(), Downsample(), DownsampleImage(), RandomKeep()]
 VARIANTS = [
@@ -94,3 +95,55 @@ def test_gradients_reach_the_kept_features(method):
     tokens.features.requires_grad_()
     method.reduce(tokens).features.sum().backward()
     assert tokens.features.grad.abs().sum() > 0
+
+
+@each(DEFAULTS)
+@pytest.mark.parametrize("grid", [(1, 2), (2, 1), (2, 3), (6, 6)], ids=str)
+def test_canvases_of_27x27_tiles(method, grid):
+    """Thumbnail, then what is left of the canvas row by row with a newline after each, then merged tokens by tile."""
+    tokens = random_tokens(grid, dim=4, key_dim=3)
+    out = method.reduce(tokens)
+    assert out.features.isfinite().all()
+    if isinstance(out, VisionTokens):
+        rows, cols = out.tile_shape
+        marks = torch.arange(out.num_tokens, dtype=torch.float32).view(out.num_tiles, -1, 1)
+        sequence = lay_out(out.with_features(marks.flatten(0, 1)), torch.tensor([-1.0]), max_tiles=100)
+        tiles = marks[1:, :, 0].view(*grid, rows, cols).tolist()
+        expected = marks[0, :, 0].tolist()
+        for row in range(grid[0] * rows):
+            for col in range(grid[1]):
+                expected += tiles[row // rows][col][row % rows]
+            expected.append(-1)
+    else:
+        sequence = packed_order(out)
+        places = list(zip(out.tile.tolist(), out.position.tolist(), out.merged.tolist(), strict=True))
+        index = {place: number for number, place in enumerate(places)}
+        assert len(index) == out.num_tokens
+        own = [number for number, (tile, _, _) in enumerate(places) if tile == 0]
+        expected = sorted(
+            own, key=lambda number: (places[number][2], places[number][1] if not places[number][2] else number)
+        )
+        for row in range(grid[0] * 27):
+            for col in range(grid[1] * 27):
+                tile = 1 + row // 27 * grid[1] + col // 27
+                number = index.get((tile, row % 27 * 27 + col % 27, False))
+                expected += [] if number is None else [number]
+            expected.append(-1)
+        expected += [number for number, (tile, _, merged) in enumerate(places) if tile and merged]
+    assert sequence.flatten().tolist() == expected
+    if hasattr(method, "budget"):
+        assert out.num_tokens == (1 + grid[0] * grid[1]) * sum(method.budget(729))
+
+
+@each(DEFAULTS)
+def test_constant_tiles_give_no_nan_and_the_first_of_equals(method):
+    tokens = random_tokens((1, 2), constant=True)
+    out = method.reduce(tokens)
+    assert out.features.isfinite().all()
+    if isinstance(method, VisionZip | VisPruner | HiRED):
+        for tile in range(3):
+            kept = kept_of(out, tile)
+            first = {VisionZip: 104, VisPruner: 96, VisPruner16x: 34}.get(type(method), len(kept))
+            assert kept[:first] == list(range(first))
+    elif isinstance(out, VisionTokens):
+        torch.testing.assert_close(out.features, torch.full_like(out.features, 0.5))

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from PIL import Image
 
 from tests.baselines.test_reducers import DEFAULTS, each
 from tests.conftest import picture
@@ -91,3 +92,10 @@ def test_downsample_image_changes_the_tiles_only(backbone):
     dense = encode(backbone, [[picture(112, 112)]])
     small = encode(backbone, [[picture(112, 112)]], DownsampleImage())
     assert (dense[0].tiles, small[0].tiles) == (5, 2)
+
+
+@each(DEFAULTS)
+def test_black_and_padded_pictures_give_no_nan(backbone, method):
+    samples = [[Image.new("RGB", size)] for size in ((112, 112), (200, 30), (30, 90))]
+    for (sequence,) in sequences(backbone, samples, method):
+        assert sequence.isfinite().all()

@@ -5,11 +5,12 @@ import torch
 
 from tests.baselines.decoding import check_forward, golden_cases, golden_families, run_golden, span_prompt
 from tests.baselines.views import view_of
-from visor_baselines import sparsevlm
-from visor_baselines.sparsevlm import Raters, SparseVLM, above_mean, kept_for_total, relevance
+from visor_baselines.budgets.sparsevlm import TABLES, kept_for_total
+from visor_baselines.sparsevlm import Raters, SparseVLM, above_mean, relevance
 from visor_eval.core import clustering
-from visor_eval.core.clustering import cluster_means, density_peaks, recycle, recycling_sizes
+from visor_eval.core.clustering import cluster_means, density_peaks, recycle
 from visor_eval.core.pruning import Pruned
+from visor_eval.cost.scoring import recycling_sizes
 from visor_eval.models.sequence import Batch
 
 NOISE = 1e-6  # what the authors multiply their uniform noise with
@@ -254,5 +255,5 @@ def test_bad_settings_are_refused(settings):
 def test_presets_without_a_known_depth_are_refused():
     with pytest.raises(ValueError, match="24 and 28"):
         SparseVLM(preset="true-linear").shares(32)
-    assert sparsevlm.TABLES  # the others are shares at any depth
+    assert TABLES  # the others are shares at any depth
     assert SparseVLM().shares(7) == SparseVLM().shares(24)

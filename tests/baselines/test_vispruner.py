@@ -1,5 +1,7 @@
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from tests.baselines.vectors import golden_cases, kept_of, one_tile, random_tokens, tokens_of
 from visor_baselines.vispruner import VisPruner, VisPruner16x, most_diverse
@@ -45,6 +47,26 @@ def slow_rounds(features, count):
 def test_rounds_equal_a_plain_loop(tokens, count):
     features = torch.randn(3, tokens, 12, generator=torch.Generator().manual_seed(tokens))
     assert most_diverse(features, count).tolist() == [slow_rounds(tile, count) for tile in features]
+
+
+@pytest.mark.parametrize("tiles", [1, 5])
+def test_a_round_is_seven_operations_for_any_number_of_tiles(tiles):
+    """On a GPU each is a launch (sorting: three), and rounds wait for each other."""
+    counts = []
+
+    class Count(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            out = func(*args, **(kwargs or {}))
+            given = {a.untyped_storage()._cdata for a in tree_leaves((args, kwargs)) if isinstance(a, torch.Tensor)}
+            counts[-1] += any(made.untyped_storage()._cdata not in given for made in tree_leaves(out))  # no view
+            return out
+
+    features = torch.randn(tiles, 120, 4, generator=torch.Generator().manual_seed(0))
+    for count in (40, 32):  # ten rounds, eleven rounds
+        counts.append(0)
+        with Count():
+            most_diverse(features, count)
+    assert counts[1] - counts[0] <= 7
 
 
 def test_budgets():

@@ -66,6 +66,7 @@ def random_tokens(grid=(2, 2), tile_shape=(27, 27), dim=24, key_dim=8, seed=0, c
         scores=scores,
         keys=draw(tiles, count, key_dim),
         first_scores=torch.softmax(draw(count), dim=0),
+        fingerprint=seed,
     )
 
 
@@ -79,6 +80,7 @@ def one_tile(tokens: VisionTokens, tile: int) -> VisionTokens:
         scores=tokens.scores[tile : tile + 1],
         keys=tokens.keys[tile : tile + 1],
         first_scores=tokens.first_scores,
+        fingerprint=tokens.fingerprint,
     )
 
 

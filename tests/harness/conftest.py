@@ -33,6 +33,31 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def dense(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stock checkpoint folder with random weights."""
+    from tests.conftest import random_backbone
+
+    backbone = random_backbone(layers=24)
+    folder = tmp_path_factory.mktemp("dense")
+    backbone.model.save_pretrained(folder)
+    backbone.processor.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def visor(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A VISOR checkpoint folder with random weights and a router."""
+    from tests.conftest import random_backbone
+    from tests.visor.conftest import random_modules
+    from visor_eval.visor.checkpoint import save_visor
+
+    backbone = random_backbone(layers=24)
+    folder = tmp_path_factory.mktemp("visor")
+    save_visor(folder, backbone.model, random_modules(backbone, router=True), backbone.processor)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six rows of each of the twelve tasks."""
     return write(tmp_path_factory.mktemp("data"))

@@ -104,6 +104,7 @@ def test_checkpoints_are_folders_hub_ids_or_embedded(checkpoint, tmp_path):
 
 def test_parse_options():
     assert parse_options("a=1,b=0.5,c=true,d=none,e=x/y") == {"a": 1, "b": 0.5, "c": True, "d": None, "e": "x/y"}
+    assert parse_options("layers=(8,16),ratios=(0.5,0.25),x=1") == {"layers": (8, 16), "ratios": (0.5, 0.25), "x": 1}
     assert parse_options(None) == parse_options("") == {}
     with pytest.raises(SetupError, match="not key=value"):
         parse_options("a")

@@ -3,8 +3,6 @@
 import torch
 from torch import Tensor
 
-from visor_eval.cost.shapes import DecoderShape
-
 
 def attention_rows(queries: Tensor, keys: Tensor, places: Tensor, scaling: float) -> Tensor:
     """Causal softmax rows in float32, never more of them than asked for.
@@ -25,16 +23,3 @@ def attention_rows(queries: Tensor, keys: Tensor, places: Tensor, scaling: float
     products = (grouped @ keys.float().transpose(1, 2)).view(heads, rows, length) * scaling
     behind = torch.arange(length, device=places.device) > places[:, None]
     return products.masked_fill(behind, float("-inf")).softmax(dim=-1)
-
-
-def attention_rows_flops(decoder: DecoderShape, *, queries: int, keys: int, project_keys: bool) -> int:
-    """FLOPs of ``queries`` rows over ``keys`` keys in one layer, the query projection included.
-
-    Args:
-        decoder: the decoder's shape.
-        queries: rows.
-        keys: length of the sequence.
-        project_keys: whether the keys are projected too (the next layer's) or already cached (the last layer's).
-    """
-    rows = 2 * queries * decoder.query_width * (decoder.hidden + keys)
-    return rows + (2 * keys * decoder.hidden * decoder.kv_width if project_keys else 0)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from visor_eval.cost.scoring import recycling_sizes
+
 
 @dataclass(frozen=True, kw_only=True)
 class Clusters:
@@ -40,11 +42,6 @@ def density_peaks(features: Tensor, count: int, noise: Tensor | None = None) -> 
     return Clusters(density=density, parent_distance=parent_distance, centres=centres, assignment=assignment)
 
 
-def density_peaks_flops(tokens: int, dim: int) -> int:
-    """FLOPs of the distances between ``tokens`` feature vectors."""
-    return 2 * tokens**2 * dim
-
-
 def cluster_means(features: Tensor, assignment: Tensor, count: int) -> Tensor:
     """Plain mean of each cluster's members: [tokens, dim], [tokens] -> [count, dim] in the features' dtype."""
     sums = features.new_zeros(count, features.shape[1], dtype=torch.float32).index_add_(0, assignment, features.float())
@@ -64,12 +61,6 @@ def _distances(features: Tensor) -> Tensor:
     return (squares.clamp(min=0) / features.shape[1]).sqrt().fill_diagonal_(0)
 
 
-def recycling_sizes(pruned: int) -> tuple[int, int]:
-    """How SparseVLM recycles ``pruned`` > 0 tokens: (candidates, clusters)."""
-    candidates = int(0.3 * pruned) + 1
-    return candidates, int(candidates / 10) + 1
-
-
 def recycle(states: Tensor, scores: Tensor, keep: Tensor) -> Tensor:
     """Tokens made of the best pruned ones: they are clustered, each cluster becomes its mean.
 
@@ -85,8 +76,3 @@ def recycle(states: Tensor, scores: Tensor, keep: Tensor) -> Tensor:
     by_score = scores.index_fill(0, keep, -torch.inf).argsort(descending=True, stable=True)
     candidates = states[by_score[:count]]
     return cluster_means(candidates, density_peaks(candidates, clusters).assignment, clusters)
-
-
-def recycling_flops(pruned: int, dim: int) -> int:
-    """FLOPs of recycling ``pruned`` tokens."""
-    return density_peaks_flops(recycling_sizes(pruned)[0], dim)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from visor_eval.cost.shapes import DecoderShape
 
@@ -83,14 +83,3 @@ class Pruner(Protocol):
 def keep_all(view: Boundary) -> Pruned:
     """Nothing leaves."""
     return Pruned(keep=torch.arange(view.vision_tokens, device=view.vision.device))
-
-
-def within(stages: Sequence[int], layers: int) -> tuple[int, ...]:
-    """Scaled stages made usable: from 1, strictly ascending; those not before the last layer fall away.
-
-    Only decoders much shallower than the schedule was written for are affected.
-    """
-    usable: list[int] = []
-    for stage in stages:
-        usable.append(max(stage, usable[-1] + 1 if usable else 1))
-    return tuple(stage for stage in usable if stage < layers)

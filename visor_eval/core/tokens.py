@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-Need = Literal["scores", "keys", "first_scores"]
+from visor_eval.cost.budgets import Need
 
 
 @dataclass(frozen=True, kw_only=True)
 class VisionTokens:
     """Tokens of one image on complete tile grids; tile 0 is the thumbnail, the others follow row by row.
 
-    The captured tensors belong to the tower's last used block (its output feeds the projector) and are there only if a
-    reducer asked for them.
+    What was captured (of the tower's last used block, whose output feeds the projector) is there only if a reducer
+    asked for it, and so is the fingerprint.
     """
 
     features: Tensor  # [tiles, tile_rows * tile_cols, dim]
@@ -26,6 +26,7 @@ class VisionTokens:
     scores: Tensor | None = None  # attention each token receives: mean over heads and queries, float32 [tiles, tokens]
     keys: Tensor | None = None  # mean over heads of k_proj's output, unscaled, float32 [tiles, tokens, head_dim]
     first_scores: Tensor | None = None  # as scores, of block 0, thumbnail only [tokens]
+    fingerprint: int | None = None  # of the picture's pixels: equal for equal pictures, whatever runs beside them
 
     @property
     def num_tiles(self) -> int:
@@ -49,7 +50,7 @@ class VisionTokens:
     def on_grid(self, features: Tensor, tile_shape: tuple[int, int]) -> VisionTokens:
         """The same image with features [tiles, rows * cols, dim] on another grid per tile.
 
-        What was captured belongs to the old grid and is dropped if the grid changes.
+        What was captured of the tower belongs to the old grid and is dropped if the grid changes.
         """
         if tile_shape == self.tile_shape:
             return replace(self, features=features)
@@ -107,12 +108,19 @@ AnyTokens = VisionTokens | ReducedTokens
 class Reducer(Protocol):
     """Makes fewer (or other) vision tokens out of one image's tokens, before the decoder.
 
-    Class attributes say where it acts: ``needs`` what the tower must capture, ``after_projector`` on which side of the
-    projector it runs (default: before), and whether its result is still a complete grid is told by its type.
+    Whether its result is still a complete grid is told by its type. The two properties may be class attributes, or
+    fields where a setting decides.
     """
 
-    needs: ClassVar[frozenset[Need]]
-    after_projector: ClassVar[bool]
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What it reads of an image besides features."""
+        ...
+
+    @property
+    def after_projector(self) -> bool:
+        """On which side of the projector it runs."""
+        ...
 
     def reduce(self, tokens: VisionTokens) -> AnyTokens:
         """Return the tokens that go on."""

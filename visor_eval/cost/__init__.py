@@ -8,6 +8,7 @@ from visor_eval.cost.configurations import (
     cross_attention_layers,
 )
 from visor_eval.cost.flops import NOT_COUNTED, decode_flops, kv_cache_bytes, prefill_flops, router_flops, tower_flops
+from visor_eval.cost.native import NativeResolution
 from visor_eval.cost.plan import LayerPlan, LayerStep, Reader, VisionMode
 from visor_eval.cost.sample import SampleCost, cost_record, sample_cost
 from visor_eval.cost.shapes import (
@@ -15,6 +16,7 @@ from visor_eval.cost.shapes import (
     SIGLIP_SO400M_384,
     BackboneShape,
     DecoderShape,
+    NativeTowerShape,
     ProjectorShape,
     TowerShape,
     VisorShape,
@@ -32,6 +34,8 @@ __all__ = [
     "DecoderShape",
     "LayerPlan",
     "LayerStep",
+    "NativeResolution",
+    "NativeTowerShape",
     "ProjectorShape",
     "Reader",
     "SampleCost",

@@ -8,6 +8,7 @@ float, as transformers' processor (`_get_number_of_features`) and model (`pack_i
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,16 @@ class AnyRes:
             tile_px, side, tuple((tile_px * rows, tile_px * columns) for rows in steps for columns in steps), max_tiles
         )
 
-    def count(self, height: int, width: int, *, newlines: bool = True, unpad: bool = True) -> AnyResCount:
+    def count(
+        self,
+        height: int,
+        width: int,
+        *,
+        newlines: bool = True,
+        unpad: bool = True,
+        tile_shape: tuple[int, int] | None = None,
+        shrink: bool = True,
+    ) -> AnyResCount:
         """Tiles and vision tokens of one image.
 
         Args:
@@ -81,21 +91,26 @@ class AnyRes:
             width: image width in pixels.
             newlines: one newline token per canvas row, as the backbone was trained.
             unpad: cut the canvas to the image's aspect ratio, as the backbone was trained.
+            tile_shape: tokens of a tile, rows and columns, where a method pools the grid; None: the model's own.
+            shrink: interpolate a canvas above ``max_tiles``; selected tokens never are.
         """
         if height < 1 or width < 1:
             raise ValueError(f"image size must be positive, got {height} x {width}")
         canvas_height, canvas_width = self.canvas(height, width)
         grid = (canvas_height // self.tile_px, canvas_width // self.tile_px)
-        rows, columns = self.side * grid[0], self.side * grid[1]
-        if unpad:
+        tile_rows, tile_columns = (self.side, self.side) if tile_shape is None else tile_shape
+        rows, columns = tile_rows * grid[0], tile_columns * grid[1]
+        if unpad and tile_shape is None:
             rows, columns = _unpadded(height, width, rows, columns)
-        ratio = math.sqrt(rows * columns / (self.max_tiles * self.side**2))
-        shrunk = ratio > 1.1
+        elif unpad:
+            rows, columns = _unpadded_tiles(height, width, rows, columns, grid)
+        ratio = math.sqrt(rows * columns / (self.max_tiles * tile_rows * tile_columns))
+        shrunk = shrink and ratio > 1.1
         if shrunk:
             rows, columns = int(rows // ratio), int(columns // ratio)
         return AnyResCount(
             tiles=1 + -(-canvas_height // self.tile_px) * -(-canvas_width // self.tile_px),
-            thumbnail=self.side**2,
+            thumbnail=tile_rows * tile_columns,
             rows=rows,
             columns=columns,
             newlines=rows if newlines else 0,
@@ -105,18 +120,23 @@ class AnyRes:
 
     def canvas(self, height: int, width: int) -> tuple[int, int]:
         """The allowed canvas (height, width) that keeps most of the image's pixels and wastes the fewest."""
-        best, best_kept, best_waste = self.pinpoints[0], 0, math.inf
-        for canvas_height, canvas_width in self.pinpoints:
-            scale = min(canvas_width / width, canvas_height / height)
-            kept = min(int(width * scale) * int(height * scale), width * height)
-            waste = canvas_height * canvas_width - kept
-            if kept > best_kept or (kept == best_kept and waste < best_waste):
-                best, best_kept, best_waste = (canvas_height, canvas_width), kept, waste
-        return best
+        return _best_canvas(self.pinpoints, height, width)
 
     def count_all(self, sizes: Iterable[tuple[int, int]]) -> list[AnyResCount]:
         """``count`` for many images, given as (height, width) in pixels."""
         return [self.count(height, width) for height, width in sizes]
+
+
+@lru_cache(maxsize=65_536)
+def _best_canvas(pinpoints: tuple[tuple[int, int], ...], height: int, width: int) -> tuple[int, int]:
+    best, best_kept, best_waste = pinpoints[0], 0, math.inf
+    for canvas_height, canvas_width in pinpoints:
+        scale = min(canvas_width / width, canvas_height / height)
+        kept = min(int(width * scale) * int(height * scale), width * height)
+        waste = canvas_height * canvas_width - kept
+        if kept > best_kept or (kept == best_kept and waste < best_waste):
+            best, best_kept, best_waste = (canvas_height, canvas_width), kept, waste
+    return best
 
 
 def _unpadded(height: int, width: int, rows: int, columns: int) -> tuple[int, int]:
@@ -124,3 +144,10 @@ def _unpadded(height: int, width: int, rows: int, columns: int) -> tuple[int, in
     if width / height > columns / rows:
         return rows - (rows - int(round(height * (columns / width), 7))) // 2 * 2, columns
     return rows, columns - (columns - int(round(width * (rows / height), 7))) // 2 * 2
+
+
+def _unpadded_tiles(height: int, width: int, rows: int, columns: int, grid: tuple[int, int]) -> tuple[int, int]:
+    """The same for tiles whose tokens are no squares, by the aspect ratio of the tiles (`models/layout.py`)."""
+    if width * grid[0] > height * grid[1]:
+        return rows - (rows - int(round(height * grid[1] * rows / (width * grid[0]), 7))) // 2 * 2, columns
+    return rows, columns - (columns - int(round(width * grid[0] * columns / (height * grid[1]), 7))) // 2 * 2

@@ -5,7 +5,7 @@ counted over all query-key pairs that the kernel is asked for, biases are free. 
 """
 
 from visor_eval.cost.plan import LayerPlan, LayerStep, Reader, VisionMode
-from visor_eval.cost.shapes import DecoderShape, ProjectorShape, TowerShape, VisorShape
+from visor_eval.cost.shapes import DecoderShape, NativeTowerShape, ProjectorShape, TowerShape, VisorShape
 from visor_eval.records.cost_record import Flops
 
 NOT_COUNTED = (
@@ -28,6 +28,14 @@ def tower_flops(tower: TowerShape, tiles: int) -> int:
     attention = 4 * tokens**2 * hidden
     mlp = 4 * tokens * hidden * tower.intermediate
     return tiles * (patch_embedding + tower.layers * (projections + attention + mlp))
+
+
+def native_tower_flops(tower: NativeTowerShape, vision_tokens: int) -> int:
+    """FLOPs of a tower without tiles over one image of ``vision_tokens``; every patch attends to every one."""
+    patches, hidden = vision_tokens * tower.merge**2, tower.hidden
+    patch_embedding = 2 * patches * hidden * tower.channels * tower.frames * tower.patch_px**2
+    layer = 8 * patches * hidden**2 + 4 * patches**2 * hidden + 4 * patches * hidden * tower.intermediate
+    return patch_embedding + tower.layers * layer
 
 
 def projector_flops(projector: ProjectorShape, tokens: int) -> int:
@@ -88,16 +96,16 @@ def prefill_flops(
         conv_kernel: width of the added blocks' depthwise convolution; 0: none.
     """
     projections = attention = causal = mlp = cross = cross_causal = 0
-    for step in plan.steps:
+    for step, layers in plan.kinds.items():
         tokens = text_tokens + (step.vision_tokens if step.mode is VisionMode.FULL else 0)
-        projections += projection_flops(decoder, tokens)
-        mlp += mlp_flops(decoder, tokens)
-        attention += attention_flops(decoder, tokens**2)
-        causal += attention_flops(decoder, tokens * (tokens + 1) // 2)
+        projections += layers * projection_flops(decoder, tokens)
+        mlp += layers * mlp_flops(decoder, tokens)
+        attention += layers * attention_flops(decoder, tokens**2)
+        causal += layers * attention_flops(decoder, tokens * (tokens + 1) // 2)
         if step.mode is VisionMode.READ and step.vision_tokens:
             asked, allowed = _read_flops(decoder, step, text_tokens=text_tokens, readers=readers, kernel=conv_kernel)
-            cross += asked
-            cross_causal += allowed
+            cross += layers * asked
+            cross_causal += layers * allowed
     return Flops(
         projections=projections,
         attention=attention,
@@ -129,14 +137,14 @@ def decode_flops(decoder: DecoderShape, plan: LayerPlan, *, text_tokens: int, st
     """
     own_pairs = steps * (steps + 1) // 2  # generated tokens attending to generated tokens
     projections = attention = mlp = cross = 0
-    for step in plan.steps:
+    for step, layers in plan.kinds.items():
         cached = text_tokens + (step.vision_tokens if step.mode is VisionMode.FULL else 0)
-        projections += projection_flops(decoder, steps)
-        mlp += mlp_flops(decoder, steps)
-        attention += attention_flops(decoder, steps * cached + own_pairs)
+        projections += layers * projection_flops(decoder, steps)
+        mlp += layers * mlp_flops(decoder, steps)
+        attention += layers * attention_flops(decoder, steps * cached + own_pairs)
         if step.mode is VisionMode.READ and step.vision_tokens:
-            cross += attention_flops(decoder, steps * step.vision_tokens)
-            cross += query_flops(decoder, steps) if step.reader is Reader.ADDED else 0
+            cross += layers * attention_flops(decoder, steps * step.vision_tokens)
+            cross += layers * query_flops(decoder, steps) if step.reader is Reader.ADDED else 0
     return Flops(
         projections=projections,
         attention=attention,

@@ -1,8 +1,10 @@
 """What each decoder layer does with the vision tokens: one plan for every method, dense included."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Self
 
 
@@ -90,15 +92,17 @@ class LayerPlan:
         both = sorted(chosen["full"] & chosen["read"])
         if both:
             raise ValueError(f"layers {both} are in both full and read; a layer has one mode")
-        steps = []
-        for layer in range(1, layers + 1):
-            if layer in chosen["full"]:
-                steps.append(LayerStep(VisionMode.FULL, vision_tokens))
-            elif layer in chosen["read"]:
-                steps.append(LayerStep(VisionMode.READ, vision_tokens, reader))
-            else:
-                steps.append(LayerStep(VisionMode.ABSENT, 0))
-        return cls(tuple(steps))
+        is_full, is_read, is_absent = (
+            LayerStep(VisionMode.FULL, vision_tokens),
+            LayerStep(VisionMode.READ, vision_tokens, reader),
+            LayerStep(VisionMode.ABSENT, 0),
+        )
+        return cls(
+            tuple(
+                is_full if layer in chosen["full"] else is_read if layer in chosen["read"] else is_absent
+                for layer in range(1, layers + 1)
+            )
+        )
 
     @property
     def full_layers(self) -> tuple[int, ...]:
@@ -109,6 +113,11 @@ class LayerPlan:
     def read_layers(self) -> tuple[int, ...]:
         """Layers, from 1, in which text reads vision tokens."""
         return self._layers(VisionMode.READ)
+
+    @cached_property
+    def kinds(self) -> Mapping[LayerStep, int]:
+        """How many layers do the same, first seen first."""
+        return Counter(self.steps)
 
     @property
     def nominal(self) -> int:

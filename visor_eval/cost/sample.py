@@ -1,6 +1,7 @@
 """The cost of one sample, and its CostRecord with the dense counterpart."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from visor_eval.cost.flops import (
     decode_flops,
@@ -114,6 +115,7 @@ def cost_record(
     reducer_flops: int = 0,
     dense_tiles: int | None = None,
     dense_tower_tiles_flops: int | None = None,
+    dense_projector_tokens: int | None = None,
     tile_tokens: float | None = None,
     nominal: float | None = None,
     vision_tokens: int | None = None,
@@ -141,6 +143,7 @@ def cost_record(
         reducer_flops: as for ``sample_cost``.
         dense_tiles: tiles of the dense counterpart; default ``tiles``.
         dense_tower_tiles_flops: tower FLOPs of the dense counterpart; default ``tower_tiles_flops``.
+        dense_projector_tokens: tokens through the projector of the dense counterpart; default all of all its tiles.
         tile_tokens: vision tokens of one tile that the method lets into the decoder, for the `paper` accounting;
             default: the tower's tokens of one tile (no reduction). VISOR-TR on 27x27 tiles gives 361, VisionZip 128.
         nominal: the `paper` accounting's vision tokens x layers of one tile, where it is not ``tile_tokens`` times the
@@ -164,14 +167,15 @@ def cost_record(
         reducer_flops=reducer_flops,
         dtype_bytes=dtype_bytes,
     )
-    dense = sample_cost(
+    dense = _dense_cost(
         backbone,
-        LayerPlan.dense(len(plan), dense_vision_tokens),
+        dense_vision_tokens,
         prefix_tokens=prefix_tokens,
         text_tokens=text_tokens,
         tiles=tiles if dense_tiles is None else dense_tiles,
         generated_tokens=generated_tokens,
         tower_tiles_flops=tower_tiles_flops if dense_tower_tiles_flops is None else dense_tower_tiles_flops,
+        projector_tokens=dense_projector_tokens,
         dtype_bytes=dtype_bytes,
     )
     entering = max(step.vision_tokens for step in plan.steps) if vision_tokens is None else vision_tokens
@@ -196,6 +200,33 @@ def cost_record(
         kv_cache_bytes_dense=dense.kv_cache_bytes,
         latency_ms=latency_ms,
         batch_size=batch_size,
+    )
+
+
+@lru_cache(maxsize=256)
+def _dense_cost(
+    backbone: BackboneShape,
+    vision_tokens: int,
+    *,
+    prefix_tokens: int,
+    text_tokens: int,
+    tiles: int,
+    generated_tokens: int,
+    tower_tiles_flops: int | None,
+    projector_tokens: int | None,
+    dtype_bytes: int,
+) -> SampleCost:
+    """What the dense model pays; many methods are compared with the same."""
+    return sample_cost(
+        backbone,
+        LayerPlan.dense(backbone.decoder.layers, vision_tokens),
+        prefix_tokens=prefix_tokens,
+        text_tokens=text_tokens,
+        tiles=tiles,
+        generated_tokens=generated_tokens,
+        tower_tiles_flops=tower_tiles_flops,
+        projector_tokens=projector_tokens,
+        dtype_bytes=dtype_bytes,
     )
 
 

@@ -5,6 +5,9 @@ Shapes are read off a checkpoint's config in the models room; the presets here n
 
 from dataclasses import dataclass, fields
 
+from visor_eval.cost.anyres import AnyRes
+from visor_eval.cost.native import NativeResolution
+
 
 def _positive(shape: object, *, zero_allowed: tuple[str, ...] = ()) -> None:
     for field in fields(shape):  # type: ignore[arg-type]
@@ -72,6 +75,24 @@ class TowerShape:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NativeTowerShape:
+    """A vision transformer over one image of any size, whose patches are merged into vision tokens (Qwen2-VL)."""
+
+    layers: int
+    hidden: int
+    heads: int
+    intermediate: int  # width of the two-layer MLP
+    patch_px: int  # side of a patch in pixels
+    merge: int  # a block of merge x merge patches becomes one vision token
+    frames: int = 2  # an image is fed this many times to the patch embedding
+    channels: int = 3
+
+    def __post_init__(self) -> None:
+        """Reject impossible numbers."""
+        _positive(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProjectorShape:
     """Two linear layers from the tower's width to the decoder's."""
 
@@ -110,6 +131,8 @@ class BackboneShape:
     tower: TowerShape | None = None
     projector: ProjectorShape | None = None
     visor: VisorShape | None = None
+    native_tower: NativeTowerShape | None = None  # instead of ``tower``, for models without tiles
+    images: AnyRes | NativeResolution | None = None  # how many vision tokens an image becomes; None: unknown
 
 
 SIGLIP_SO400M_384 = TowerShape(layers=26, hidden=1152, heads=16, intermediate=4304, patch_px=14, tile_px=384)
@@ -118,7 +141,20 @@ SIGLIP_SO400M_384 = TowerShape(layers=26, hidden=1152, heads=16, intermediate=43
 def _llava_onevision(name: str, decoder: DecoderShape) -> BackboneShape:
     tower = SIGLIP_SO400M_384
     projector = ProjectorShape(inputs=tower.hidden, hidden=decoder.hidden, outputs=decoder.hidden)
-    return BackboneShape(name=name, decoder=decoder, tower=tower, projector=projector)
+    rule = AnyRes.square_grid(tower.tile_px, tower.side)
+    return BackboneShape(name=name, decoder=decoder, tower=tower, projector=projector, images=rule)
+
+
+def _qwen2_vl(name: str, decoder: DecoderShape) -> BackboneShape:
+    tower = NativeTowerShape(layers=32, hidden=1280, heads=16, intermediate=5120, patch_px=14, merge=2)
+    merged = tower.hidden * tower.merge**2
+    return BackboneShape(
+        name=name,
+        decoder=decoder,
+        projector=ProjectorShape(inputs=merged, hidden=merged, outputs=decoder.hidden),
+        native_tower=tower,
+        images=NativeResolution(),
+    )
 
 
 BACKBONES: dict[str, BackboneShape] = {
@@ -137,6 +173,10 @@ BACKBONES: dict[str, BackboneShape] = {
             DecoderShape(
                 layers=28, hidden=3584, heads=28, kv_heads=4, head_dim=128, intermediate=18_944, vocab=152_128
             ),
+        ),
+        _qwen2_vl(  # Qwen/Qwen2-VL-2B-Instruct: config.json and preprocessor_config.json
+            "qwen2-vl-2b",
+            DecoderShape(layers=28, hidden=1536, heads=12, kv_heads=2, head_dim=128, intermediate=8960, vocab=151_936),
         ),
     )
 }

@@ -61,7 +61,7 @@ def sample_records(
                 metrics=metrics,
                 prompt=prompts[key],
                 answer=finished[key].text,
-                references=_references(document, by_document[position]["target"]),
+                references=accepted_answers(document, by_document[position]["target"]),
                 template=document.get("template"),
                 image_hashes=finished[key].image_hashes,
                 request_hash=finished[key].request_hash,
@@ -83,7 +83,8 @@ def _part(task: LoadedTask, metrics: Mapping[str, Any], doc_id: str) -> SampleSc
         raise ScoringError(str(error)) from error
 
 
-def _references(document: Mapping[str, Any], target: object) -> tuple[str, ...]:
+def accepted_answers(document: Mapping[str, Any], target: object) -> tuple[str, ...]:
+    """The texts that a document accepts, as they stand there."""
     answers = document.get("answers") or target
     return tuple(map(str, answers)) if isinstance(answers, (list, tuple)) else (str(answers),)
 

@@ -38,6 +38,7 @@ class Method:
     summary: str
     target: str  # "module:attribute"; imported when the method is used
     checkpoint: str = "dense-tiny"  # the embedded member it runs on by default
+    configurable: bool = True  # a builder that `--config` means something to
 
 
 BUILT_IN = (
@@ -45,6 +46,7 @@ BUILT_IN = (
         name="dense",
         summary="The unmodified model: every layer processes every vision token.",
         target="visor_eval.harness.builders:dense",
+        configurable=False,
     ),
     Method(
         name="visor",
@@ -95,6 +97,11 @@ def parse_model(model: str) -> tuple[Method, ...]:
     if len(set(names)) < len(names):
         raise SetupError(f"{model!r} names a method twice")
     return tuple(known[name] for name in names)
+
+
+def takes_config(model: str) -> bool:
+    """Whether ``--config`` means something to a method or composition."""
+    return any(method.configurable and not _is_part(_import(method)) for method in parse_model(model))
 
 
 def default_checkpoint(model: str) -> str:

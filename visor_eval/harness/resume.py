@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -42,12 +42,14 @@ def digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def find_unfinished(root: Path, wanted: RunRecord) -> RunRecord | None:
-    """The newest unfinished run under ``root`` with the settings of ``wanted``."""
+def find_unfinished(
+    root: Path, wanted: RunRecord, read: Callable[[Path], RunRecord] = lambda path: RunFolder(path).read_run()
+) -> RunRecord | None:
+    """The newest unfinished run under ``root`` with the settings of ``wanted``; ``read`` reads a folder's record."""
     matches = []
     for path in root.iterdir() if root.is_dir() else ():
         try:
-            run = RunFolder(path).read_run()
+            run = read(path)
         except StoreError:
             continue
         if run.status == RunStatus.STARTED and fingerprint(run) == fingerprint(wanted):

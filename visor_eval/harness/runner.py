@@ -15,7 +15,7 @@ from visor_eval.harness.checkpoints import Checkpoint, find_checkpoint, parse_pr
 from visor_eval.harness.hub import prepare
 from visor_eval.harness.manifest import read_manifest
 from visor_eval.harness.progress import Progress
-from visor_eval.harness.registry import default_checkpoint, load_engine, parse_model
+from visor_eval.harness.registry import default_checkpoint, load_engine, parse_model, takes_config
 from visor_eval.harness.resume import digest, file_hashes, find_unfinished, new_run_id, request_identity
 from visor_eval.records import (
     JournalError,
@@ -70,6 +70,12 @@ class Plan:
     tasks: tuple[TaskSpec, ...]
     checkpoints: Mapping[str, Checkpoint]  # by model
 
+    @property
+    def offline(self) -> bool:
+        """Whether everything that will be read lies on this machine."""
+        on_disk = self.suite is Suite.MINI or self.request.data is not None
+        return on_disk and all(checkpoint.local for checkpoint in self.checkpoints.values())
+
 
 @dataclass(frozen=True, kw_only=True)
 class FinishedRun:
@@ -115,8 +121,7 @@ def run(request: RunRequest) -> list[FinishedRun]:
         ScoringError: lmms-eval did not score what was asked.
     """
     planned = plan(request)
-    on_disk = planned.suite is Suite.MINI or request.data is not None
-    prepare(offline=on_disk and all(checkpoint.local for checkpoint in planned.checkpoints.values()))
+    prepare(offline=planned.offline)
     try:
         return [_run_model(planned, model) for model in request.models]
     except (JournalError, StoreError) as error:
@@ -127,11 +132,11 @@ def _run_model(planned: Plan, model: str) -> FinishedRun:
     started = time.monotonic()
     request = planned.request
     logger.info("%s: loading model and tasks", model)
-    from visor_eval.harness.chance import chance_level
     from visor_eval.harness.lmms_tasks import load_tasks, shuffled_sources
-    from visor_eval.harness.settings import resolve_device, resolve_dtype
+    from visor_eval.harness.settings import method_settings, resolve_device, resolve_dtype
     from visor_eval.models.files import checkpoint_folder, weights_hash
 
+    config = _config_of(model, request)
     device = resolve_device(request.device)
     dtype = resolve_dtype(request.dtype, device)
     checkpoint = planned.checkpoints[model]
@@ -142,16 +147,16 @@ def _run_model(planned: Plan, model: str) -> FinishedRun:
             pretrained=checkpoint.source,
             device=device,
             dtype=dtype,
-            config=request.config,
+            config=config,
             **request.model_args,
         )
-        wanted = _record(planned, model, tasks, weights_hash(checkpoint_folder(checkpoint.source)), device, dtype)
+        weights = weights_hash(checkpoint_folder(checkpoint.source))
+        settings = {"configuration": config, **method_settings(engine)}
+        wanted = new_record(planned, model, tasks, weights, device, dtype, settings=settings)
         record = find_unfinished(request.output_path, wanted) or wanted
         if record is not wanted:
             logger.info("%s: continuing %s", model, record.run_id)
-        blind = read_manifest(request.data or MINI_DATA).get("blind_answers", {}) if planned.suite is Suite.MINI else {}
-        levels = {task.name: chance_level(task, blind.get(task.spec.name, {}), checkpoint) for task in tasks}
-        record = replace(record, chance={name: level for name, level in levels.items() if level is not None})
+        record = replace(record, chance=chance_levels(planned, model, tasks))
         folder = RunFolder(request.output_path / record.run_id)
         folder.write_run(record)
         sources = {task.name: shuffled_sources(task, request.seed) for task in tasks} if request.shuffle_images else {}
@@ -216,13 +221,44 @@ def _answer_and_score(
     return samples, results
 
 
-def _record(
-    planned: Plan, model: str, tasks: Sequence["LoadedTask"], weights: str, device: str, dtype: str
+def chance_levels(planned: Plan, model: str, tasks: Sequence["LoadedTask"]) -> dict[str, float]:
+    """Task -> score of the best image-blind answerer known, for the tasks where one is."""
+    from visor_eval.harness.chance import chance_level
+
+    mini = planned.suite is Suite.MINI
+    blind = read_manifest(planned.request.data or MINI_DATA).get("blind_answers", {}) if mini else {}
+    checkpoint = planned.checkpoints[model]
+    levels = {task.name: chance_level(task, blind.get(task.spec.name, {}), checkpoint) for task in tasks}
+    return {name: level for name, level in levels.items() if level is not None}
+
+
+def new_record(
+    planned: Plan,
+    model: str,
+    tasks: Sequence["LoadedTask"],
+    weights: str,
+    device: str,
+    dtype: str,
+    *,
+    kind: str | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> RunRecord:
+    """The record of a run that starts now.
+
+    Args:
+        planned: what was asked for.
+        model: one of its models.
+        tasks: as loaded.
+        weights: SHA-256 over the checkpoint.
+        device: resolved.
+        dtype: resolved.
+        kind: what probes add to the folder's name: sweep, cka.
+        settings: further entries of ``config``.
+    """
     request = planned.request
     names = {task.name for task in tasks}
     return RunRecord(
-        run_id=new_run_id(request.output_path, model, planned.suite),
+        run_id=new_run_id(request.output_path, f"{kind}-{model}" if kind else model, planned.suite),
         model=model,
         checkpoint=planned.checkpoints[model].label,
         weights_hash=weights,
@@ -242,11 +278,20 @@ def _record(
             "batch_size": request.batch_size or "auto",
             "limit": request.limit,
             "shuffle_images": request.shuffle_images,
+            **(settings or {}),
         },
         seeds=dict.fromkeys(("python", "numpy", "torch", "fewshot", "shuffle"), request.seed),
         provenance=collect_provenance(device=device),
         started_utc=utc_now(),
     )
+
+
+def _config_of(model: str, request: RunRequest) -> str | None:
+    """``--config`` for ``model``: left out where another of the models is meant (where none is, ``model`` refuses)."""
+    if request.config is None or takes_config(model) or not any(takes_config(other) for other in request.models):
+        return request.config
+    logger.info("%s: has no configurations, --config %s does not apply", model, request.config)
+    return None
 
 
 def _suite_hash(planned: Plan, tasks: Sequence["LoadedTask"]) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from visor_eval.errors import SetupError
+from visor_eval.records.hashes import rgb_hash
 from visor_tasks.suites import group_of
 
 if TYPE_CHECKING:
@@ -119,9 +120,7 @@ def stop_strings(generation: Mapping[str, Any]) -> tuple[str, ...]:
 
 def image_hash(image: Image.Image) -> str:
     """SHA-256 over size and RGB pixels."""
-    digest = hashlib.sha256(f"{image.width}x{image.height}".encode())
-    digest.update(image.tobytes())
-    return digest.hexdigest()
+    return rgb_hash(image.width, image.height, image.tobytes())
 
 
 def request_hash(identity: str, sample: Sample, image_hashes: Sequence[str]) -> str:

@@ -1,8 +1,14 @@
 """What a user may leave open: device, number format, options written as text."""
 
 import ast
+import re
+from dataclasses import asdict, is_dataclass
+from typing import TYPE_CHECKING
 
 from visor_eval.errors import SetupError
+
+if TYPE_CHECKING:
+    from visor_eval.models.engine import Engine
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -40,18 +46,33 @@ def resolve_dtype(dtype: str, device: str) -> str:
 
 
 def parse_options(text: str | None) -> dict[str, object]:
-    """Read ``--model_args key=value,key=value``; numbers, booleans and None are recognised.
+    """Read ``--model_args key=value,key=value``; numbers, booleans, None and tuples ``(8,16)`` are recognised.
 
     Raises:
         SetupError: a piece is no key=value pair.
     """
     options: dict[str, object] = {}
-    for piece in filter(None, (text or "").split(",")):
+    for piece in filter(None, re.split(r",(?![^(]*\))", text or "")):  # commas outside parentheses
         key, separator, value = piece.partition("=")
         if not separator or not key.strip():
             raise SetupError(f"--model_args: {piece!r} is not key=value")
         options[key.strip()] = _value(value.strip())
     return options
+
+
+def method_settings(engine: "Engine") -> dict[str, object]:
+    """What a method ran with, defaults included: the layout of its tokens and the fields of its parts (JSON values)."""
+    reduction = getattr(engine, "reduction", None)
+    if reduction is None:  # an engine of a third party's own
+        return {}
+    parts = [*reduction.reducers, engine.decoder.pruner]
+    return {
+        "newline": reduction.layout.newline,
+        "unpad": reduction.layout.unpad,
+        "parts": {
+            type(part).__name__: asdict(part) for part in parts if is_dataclass(part) and not isinstance(part, type)
+        },
+    }
 
 
 def _value(text: str) -> object:
@@ -62,4 +83,4 @@ def _value(text: str) -> object:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return text
-    return value if isinstance(value, (int, float)) else text
+    return value if isinstance(value, (int, float, tuple)) else text
