@@ -8,11 +8,11 @@ import warnings
 from collections.abc import Sequence
 
 from visor_eval import __version__
-from visor_eval.commands import ask, listing, run, train
+from visor_eval.commands import ask, bench, cka, flops, listing, oracle, report, run, train
 from visor_eval.commands.console import warn
 from visor_eval.errors import SetupError
 
-VERBS = (run, listing, ask, train)
+VERBS = (run, oracle, report, flops, cka, bench, listing, ask, train)
 logger = logging.getLogger(__name__)
 
 
@@ -38,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         warn("interrupted; finished samples are kept, the same command goes on from there")
         return 130
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except RuntimeError as error:
         if type(error).__name__ not in ("GenerationError", "ScoringError"):
             raise

@@ -1,16 +1,19 @@
 """The result table that ends ``visor-eval run``: plain text that reads well in 100 columns.
 
 One table per model (score, 95 % interval, chance, mean self-attention layers, GFLOPs per sample, savings against
-dense), groups below the tasks, and with several models a comparison of scores and exact savings side by side.
+dense), groups below the tasks. Several models end in a comparison with one row each; more than three have no tables of
+their own.
 """
 
 import math
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
 
 from tabulate import tabulate
 
 from visor_eval.analysis import Interval, RunSummary, Summary, benchmark, summarise
 from visor_eval.records import Run
+from visor_reports.names import benchmark_short
 
 SUITE_LABELS = {
     "mini": "mini suite: synthetic, not comparable with the paper's numbers",
@@ -22,6 +25,8 @@ GROUP_NAMES = {"all": "all tasks"}
 _HEADERS = ("task", "n", "score", "95 % interval", "chance", "layers", "GFLOPs", "paper", "exact", "95 % interval")
 _EMPTY = "-"
 _WIDTH = 100
+_NAME = 16  # of a method, in tables with one row per method
+_TABLES_EACH = 3  # up to so many models get a table each
 
 
 def result_table(runs: Sequence[Run]) -> str:
@@ -38,13 +43,15 @@ def result_table(runs: Sequence[Run]) -> str:
     suites = sorted({run.run.suite for run in runs})
     if len(suites) > 1:
         raise ValueError(f"runs of different suites ({', '.join(suites)}) never share a table; show them apart")
-    summaries = [summarise(run.samples, tasks=run.run.tasks, chance=run.run.chance) for run in runs]
-    blocks = [f"{_title(run)}\n{summary_table(summary)}" for run, summary in zip(runs, summaries, strict=True)]
+    models, summaries = [run.run.model for run in runs], _summaries(runs)
+    blocks = []
+    if len(runs) <= _TABLES_EACH:
+        blocks += [f"{_title(run)}\n{summary_table(summary)}" for run, summary in zip(runs, summaries, strict=True)]
     if len(runs) > 1:
-        blocks.append(f"Side by side: score, exact saving\n{side_by_side([r.run.model for r in runs], summaries)}")
-    return "\n\n".join(
-        [f"[{SUITE_LABELS.get(suites[0], suites[0])}]", *blocks, _legend([run.run.model for run in runs], summaries)]
-    )
+        for group, tasks in _tasks_by_group(runs).items():
+            blocks.append(f"Scores: {group}\n{scores_by_task(models, summaries, tasks)}")
+        blocks.append(f"Comparison\n{comparison_table(runs, summaries)}")
+    return "\n\n".join([f"[{SUITE_LABELS.get(suites[0], suites[0])}]", *blocks, _legend(models, summaries)])
 
 
 def summary_table(summary: RunSummary) -> str:
@@ -53,26 +60,53 @@ def summary_table(summary: RunSummary) -> str:
     means = [_row(group, group=True) for group in summary.groups]
     if len(summary.groups) > 1:
         means.append(_row(summary.overall, group=True))
-    return _ruled(_HEADERS, rows, means)
+    return ruled(_HEADERS, rows, means)
 
 
-def side_by_side(models: Sequence[str], summaries: Sequence[RunSummary]) -> str:
-    """Return scores and exact savings of several models, one row per task and group; a missing task is left empty."""
-    names = list(dict.fromkeys(task.name for summary in summaries for task in summary.tasks))
-    groups = list(dict.fromkeys(group.name for summary in summaries for group in summary.groups))
-    headers = ["task", *(_short(model) for model in models)]
-    rows: list[list[str]] = []
-    for name in names:
-        found = [{task.name: task for task in summary.tasks}.get(name) for summary in summaries]
-        rows.append([benchmark(name), *map(_pair, found)])
-    means: list[list[str]] = []
-    for name in groups:
-        found = [{group.name: group for group in summary.groups}.get(name) for summary in summaries]
-        means.append([GROUP_NAMES.get(name, f"mean {name}"), *map(_pair, found)])
-    return _ruled(headers, rows, means)
+def comparison_table(runs: Sequence[Run], summaries: Sequence[RunSummary] | None = None) -> str:
+    """Return one row per run: each group's mean and that of all tasks, savings, and how long the run took.
+
+    Args:
+        runs: of one suite, in the order in which they are shown.
+        summaries: of these runs, where they are at hand.
+    """
+    found = _summaries(runs) if summaries is None else summaries
+    groups = _names(group.name for summary in found for group in summary.groups)
+    means = [{"all": summary.overall, **{group.name: group for group in summary.groups}} for summary in found]
+    columns = [*groups, "all"] if len(groups) > 1 else groups
+    rows = []
+    for run, mean in zip(runs, means, strict=True):
+        exact = mean["all"].saving.get("exact")
+        scores = [_with_ends(mean[name].score, 1) if name in mean else _EMPTY for name in columns]
+        savings = [_factor(mean["all"].saving.get("paper")), _with_ends(exact, 2)]
+        rows.append([_short(run.run.model, _NAME), *scores, *savings, _number(run.run.duration_s, 0)])
+    chance = [_highest(mean[name].chance for mean in means if name in mean) for name in columns]
+    headers = [
+        "method",
+        *(f"{name}, 95 %" for name in columns),
+        "paper",
+        "exact, 95 %",
+        "seconds",
+    ]
+    return ruled(headers, rows, [["chance", *(_number(level, 1) for level in chance), "", "", ""]])
 
 
-def _ruled(headers: Sequence[str], rows: list[list[str]], means: list[list[str]]) -> str:
+def scores_by_task(models: Sequence[str], summaries: Sequence[RunSummary], tasks: Sequence[str] | None = None) -> str:
+    """Return one row per model and one column per task (default: all that occur); a missing task is left empty."""
+    names = _names(task.name for summary in summaries for task in summary.tasks) if tasks is None else tasks
+    rows = []
+    for model, summary in zip(models, summaries, strict=True):
+        found = {task.name: task for task in summary.tasks}
+        scores = [_number(found[name].score.estimate, 1) if name in found else _EMPTY for name in names]
+        rows.append([_short(model, _NAME), *scores])
+    blind = [
+        _highest(task.chance for summary in summaries for task in summary.tasks if task.name == name) for name in names
+    ]
+    headers = ["method", *map(benchmark_short, names)]
+    return ruled(headers, rows, [["chance", *(_number(level, 1) for level in blind)]])
+
+
+def ruled(headers: Sequence[str], rows: list[list[str]], means: list[list[str]]) -> str:
     """Text columns, the first left-aligned, with a rule below the headers and above the means."""
     align = ("left", *("right" for _ in headers[1:]))
     table = [list(headers), *rows, *means]
@@ -80,6 +114,24 @@ def _ruled(headers: Sequence[str], rows: list[list[str]], means: list[list[str]]
     widths = [max(len(row[column]) for row in table) for column in range(len(headers))]
     rule = "  ".join("-" * width for width in widths)
     return "\n".join([lines[0], rule, *lines[1 : 1 + len(rows)], rule, *lines[1 + len(rows) :]])
+
+
+def _summaries(runs: Sequence[Run]) -> list[RunSummary]:
+    return [summarise(run.samples, tasks=run.run.tasks, chance=run.run.chance) for run in runs]
+
+
+def _tasks_by_group(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """Group -> its tasks, both in order of occurrence."""
+    group_of = {sample.task: sample.group for run in runs for sample in run.samples}
+    found: dict[str, list[str]] = {}
+    for task in _names(task for run in runs for task in run.run.tasks if task in group_of):
+        found.setdefault(group_of[task], []).append(task)
+    return found
+
+
+def _names(names: Iterable[str]) -> list[str]:
+    """Each once, in order of occurrence."""
+    return list(dict.fromkeys(names))
 
 
 def _title(run: Run) -> str:
@@ -106,11 +158,19 @@ def _row(summary: Summary, *, group: bool = False) -> list[str]:
     ]
 
 
-def _pair(summary: Summary | None) -> str:
-    if summary is None:
+def _with_ends(interval: Interval | None, digits: int) -> str:
+    """Estimate and interval in one cell: 50.1 47.2-53.1."""
+    if interval is None or math.isnan(interval.estimate):
         return _EMPTY
-    saving = summary.saving.get("exact")
-    return f"{_number(summary.score.estimate, 1)}" + (f" {_times(saving):>7}" if saving else "")
+    return f"{_number(interval.estimate, digits)} {_ends(interval, digits).replace(' ', '')}"
+
+
+def _factor(saving: Interval | None) -> str:
+    return _times(saving).removesuffix("x")
+
+
+def _highest(levels: Iterable[float | None]) -> float | None:
+    return max((level for level in levels if level is not None), default=None)
 
 
 def _legend(models: Sequence[str], summaries: Sequence[RunSummary]) -> str:
@@ -120,13 +180,19 @@ def _legend(models: Sequence[str], summaries: Sequence[RunSummary]) -> str:
         "against dense on the same samples, as ratios of means: paper = vision tokens x layers of one tile,",
         "exact = executed decoder FLOPs; group rows are plain means over tasks.",
     ]
+    if len(models) > 1:
+        lines.append("Comparison: savings over all tasks; chance: the highest of these runs; seconds: the whole run.")
     for task, found in _by_task(
         models, summaries, lambda task: _number(task.cognition, 1) if task.cognition is not None else ""
     ):
-        lines.append(f"{task} cognition, not in the score: {found}")
+        lines.append(_wrapped(f"{task} cognition, not in the score: {found}"))
     for task, found in _by_task(models, summaries, lambda task: str(task.incomplete) if task.incomplete else ""):
-        lines.append(f"{task}: question pairs left out because one of the two is missing: {found}")
+        lines.append(_wrapped(f"{task}: question pairs left out because one of the two is missing: {found}"))
     return "\n".join(lines)
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, _WIDTH, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _by_task(

@@ -7,9 +7,10 @@ import pytest
 
 from tests.analysis.examples import mme, mmstar, plain, scored
 from tests.records.examples import run
+from visor_eval.analysis import summarise
 from visor_eval.analysis.scores import SCORING
 from visor_eval.records import Run
-from visor_reports.terminal import result_table
+from visor_reports.terminal import comparison_table, result_table
 
 HARD = ("chartqa", "ocrbench", "infovqa_val", "docvqa_val")
 
@@ -49,11 +50,49 @@ def test_one_model() -> None:
 
 
 def test_several_models() -> None:
-    text = result_table([example("dense"), example("visor"), example("visor+visionzip-with-a-long-name")])
+    runs = [example("dense"), example("visor"), example("visor+visionzip-with-a-long-name")]
+    text = result_table(runs)
     assert max(map(len, text.splitlines())) <= 100
-    assert text.count("mean easy") == 4
-    assert "Side by side" in text
+    assert text.count("mean easy") == len(runs)
     assert "1.00x" in text
+    assert result_table(list(reversed(runs))).count("mean easy") == len(runs)
+
+
+def test_many_models_are_one_comparison() -> None:
+    models = ["dense", "visor", "downsample-image", "visor+visionzip", "x", "y+z"]
+    runs = [example(model) for model in models]
+    runs = [
+        Run(
+            run=replace(run.run, duration_s=60.0 + n, chance=dict.fromkeys(run.run.tasks, 20.0 + n)),
+            samples=run.samples,
+        )
+        for n, run in enumerate(runs)
+    ]
+    text = result_table(runs)
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert "mean easy" not in text  # no table each
+    start = lines.index("Comparison") + 1
+    rows = {line.split()[0]: line for line in lines[start : lines.index("", start)]}
+    assert list(rows) == ["method", "-" * 16, *models, "chance"]
+    for shown, model in zip(runs, models, strict=True):
+        summary = summarise(shown.samples)
+        easy, hard = summary.groups
+        cells = rows[model].split()[1:]
+        expected = []
+        for mean in (easy, hard, summary.overall):
+            expected += [f"{mean.score.estimate:.1f}", f"{mean.score.low:.1f}-{mean.score.high:.1f}"]
+        exact = summary.overall.saving["exact"]
+        expected += [f"{summary.overall.saving['paper'].estimate:.2f}", f"{exact.estimate:.2f}"]
+        expected += [f"{exact.low:.2f}-{exact.high:.2f}", f"{shown.run.duration_s:.0f}"]
+        assert cells == expected
+    assert rows["chance"].split() == ["chance", "25.0", "25.0", "25.0"]  # the highest of the runs
+    assert lines[lines.index("Scores: hard") + 1].split() == ["method", "ChartQA", "OCRBench", "InfoVQA", "DocVQA"]
+
+
+def test_a_comparison_of_one_group() -> None:
+    header = comparison_table([example(model, tasks=("gqa",)) for model in ("a", "b")]).splitlines()[0]
+    assert header.split() == ["method", "easy,", "95", "%", "paper", "exact,", "95", "%", "seconds"]
 
 
 def test_few_tasks_and_unknown_costs() -> None:
@@ -79,5 +118,6 @@ def test_suites_never_share_a_table() -> None:
 
 def test_a_model_without_some_tasks() -> None:
     text = result_table([example("dense"), example("visor", tasks=("gqa", "chartqa"))])
-    side = text.split("Side by side")[1]
-    assert next(line for line in side.splitlines() if line.startswith("pope")).split()[-1] == "-"
+    easy = text.split("Scores: easy")[1].splitlines()
+    place = easy[1].split().index("POPE")
+    assert next(line for line in easy if line.startswith("visor")).split()[place] == "-"

@@ -9,6 +9,7 @@ import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -41,6 +42,10 @@ class Interval:
         """Whether the interval lies wholly above or below ``value``."""
         return value < self.low or value > self.high
 
+    def scaled(self, factor: float) -> "Interval":
+        """The same in another unit (``factor`` > 0)."""
+        return Interval(self.estimate * factor, self.low * factor, self.high * factor, self.level)
+
     @classmethod
     def from_draws(cls, estimate: float, draws: np.ndarray, level: float = LEVEL) -> "Interval":
         """Percentile interval; draws that are NaN (nothing to average) are left out."""
@@ -67,19 +72,33 @@ def bootstrap_sums(
     """
     if columns.shape[0] != len(units.stratum):
         raise ValueError(f"columns has {columns.shape[0]} rows for {len(units.stratum)} units")
-    generator = np.random.default_rng([seed, zlib.crc32(benchmark(units.task).encode())])
+    sizes = tuple(np.bincount(units.stratum, minlength=len(units.strata)).tolist())
+    drawn = _times_drawn(benchmark(units.task), sizes, resamples, seed)
     sums = np.empty((resamples, len(units.strata), columns.shape[1]))
-    for index in range(len(units.strata)):
+    for index, times in enumerate(drawn):
         members = columns[units.stratum == index]
-        count = len(members)
+        rows = max(1, _CHUNK // len(members))
+        for start in range(0, resamples, rows):
+            sums[start : start + rows, index] = times[start : start + rows].astype(np.float64) @ members
+    return sums
+
+
+@lru_cache(maxsize=48)  # a board's tasks, drawn once for all its methods; 50 MB for the largest benchmark
+def _times_drawn(task: str, sizes: tuple[int, ...], resamples: int, seed: int) -> tuple[np.ndarray, ...]:
+    """How often each unit is drawn: per stratum [resamples, units]; the same for every model on the same samples."""
+    generator = np.random.default_rng([seed, zlib.crc32(task.encode())])
+    strata = []
+    for count in sizes:
+        times = np.empty((resamples, count), dtype=np.uint16)
         rows = max(1, _CHUNK // count)
         for start in range(0, resamples, rows):
             size = min(rows, resamples - start)
             drawn = generator.integers(0, count, (size, count), dtype=np.int64)
             drawn += count * np.arange(size)[:, None]
-            times = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count)
-            sums[start : start + size, index] = times @ members
-    return sums
+            times[start : start + size] = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count)
+        times.setflags(write=False)
+        strata.append(times)
+    return tuple(strata)
 
 
 def score_draws(units: TaskUnits, *, resamples: int = RESAMPLES, seed: int = SEED) -> np.ndarray:

@@ -83,6 +83,29 @@ class KeyValues:
             self._grow(self.length + 1)
         return self._valid[:, None, None, : self.length + 1]
 
+    def held(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Keys and values of the filled positions [rows, kv_heads, length, head_dim], and where they are real.
+
+        The last is [rows, length], or None if every position is real.
+        """
+        assert self._keys is not None
+        assert self._values is not None
+        valid = None if self._valid is None else self._valid[:, : self.length]
+        return self._keys[:, :, : self.length], self._values[:, :, : self.length], valid
+
+    @classmethod
+    def stacked(cls, many: Sequence[KeyValues]) -> KeyValues:
+        """The rows of several caches of equal length, one after the other, as a cache of their own."""
+        keys, values, valid = zip(*(past.held() for past in many), strict=True)
+        joined = cls()
+        joined.update(torch.cat(keys), torch.cat(values))
+        joined._lengths = tuple(length for past in many for length in past._lengths)
+        if any(mask is not None for mask in valid):
+            every = [k.new_ones(len(k), k.shape[2], dtype=torch.bool) for k in keys]
+            masks = [other if mask is None else mask for mask, other in zip(valid, every, strict=True)]
+            joined._valid = torch.cat(masks)
+        return joined
+
     @property
     def kv_bytes(self) -> int:
         """Bytes that the filled positions hold, padding included."""
@@ -99,7 +122,12 @@ class CachePart:
     rows: Tensor | None  # None: all rows
     past: KeyValues
     reads: bool = False  # the layer's reader runs after (or in) this layer
-    memory: object = None  # what that reader keeps
+    memory: object = None  # what that reader keeps: tensors, None, or tuples of these
+
+    @property
+    def kv_bytes(self) -> int:
+        """Bytes of keys and values held, padding and what the reader keeps included."""
+        return self.past.kv_bytes + _bytes(self.memory)
 
 
 @dataclass
@@ -111,8 +139,14 @@ class LayerCache:
 
     @property
     def kv_bytes(self) -> int:
-        """Bytes held by the layer's self-attention cache, padding included."""
-        return sum(part.past.kv_bytes for part in self.parts)
+        """Bytes held by the layer, padding and what its reader keeps included."""
+        return sum(part.kv_bytes for part in self.parts)
+
+
+def _bytes(memory: object) -> int:
+    if isinstance(memory, Tensor):
+        return memory.nbytes
+    return sum(map(_bytes, memory)) if isinstance(memory, tuple) else 0
 
 
 def _widened(old: Tensor, filled: int, room: int, dim: int, fill: float = 0) -> Tensor:

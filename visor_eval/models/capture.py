@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from visor_eval.core.tokens import Need
-    from visor_eval.cost.shapes import TowerShape
 
 
 @dataclass
@@ -71,12 +70,6 @@ class TowerCapture:
         if self.first is not None:
             wanted["first_scores"] = self.first.scores(slice(tiles.start, tiles.start + 1))[0]
         return wanted
-
-
-def capture_flops(needs: frozenset[Need], tiles: int, tower: TowerShape) -> int:
-    """Query-key products behind the scores; the thumbnail's alone for block 0."""
-    scored = (tiles if "scores" in needs else 0) + (1 if "first_scores" in needs else 0)
-    return scored * 2 * tower.tokens**2 * tower.hidden
 
 
 @contextmanager

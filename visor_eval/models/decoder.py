@@ -87,7 +87,7 @@ class Decoding:
 
     @property
     def kv_bytes(self) -> int:
-        """Bytes held by all self-attention caches, padding included."""
+        """Bytes held by all layers: keys, values and what readers keep, padding included."""
         return sum(layer.kv_bytes for layer in self.layers)
 
 
@@ -107,6 +107,12 @@ class SparseDecoder:
         self.lm_head = lm_head
         self.readers = dict(readers or {})
         self.pruner = pruner
+
+    @property
+    def modules(self) -> list[nn.Module]:
+        """Layers and what readers add to them: everything that runs once per layer."""
+        blocks = [getattr(reader, "block", None) for reader in self.readers.values()]
+        return [*self.layers, *(block for block in blocks if isinstance(block, nn.Module))]
 
     def rotary(self, states: Tensor, positions: Tensor) -> Rotary:
         """Cos and sin for positions [batch, length]."""
@@ -131,42 +137,52 @@ class SparseDecoder:
         pruning = Pruning(self.pruner, self.language_model, batch, groups or [None] * len(batch))
         caches: list[LayerCache] = []
         vision_lengths = []
-        for number, layer in enumerate(self.layers, 1):
+        for number in range(1, len(self.layers) + 1):
             vision_lengths.append(batch.vision_lengths)
             entering = pruning.entering(number, batch)
-            caches.append(self._prefill_layer(number, layer, batch, configurations))
+            full = [row for row, configuration in enumerate(configurations) if number in configuration]
+            caches.append(self.run_layer(number, batch, full))
             caches[-1].behind = batch.behind
             pruning.after(number, entering, batch, caches[-1])
             if number == chooser.probe_layer:
                 configurations = chooser.choose(batch.last_text(), len(batch))
                 self._drop_probe(batch, caches)
-        last = self.language_model.norm(batch.last_text())  # type: ignore[operator]
-        positions = torch.tensor(batch.ends, device=last.device)
+        logits = self.next_logits(batch)
         return Decoding(
-            logits=self.lm_head(last),
-            positions=positions,
+            logits=logits,
+            positions=torch.tensor(batch.ends, device=logits.device),
             configurations=configurations,
             layers=caches,
             vision_lengths=list(zip(*vision_lengths, strict=True)),
             pruning_flops=pruning.flops,
         )
 
-    def _prefill_layer(
-        self, number: int, layer: nn.Module, batch: Batch, configurations: Sequence[Configuration]
-    ) -> LayerCache:
-        full = [row for row, configuration in enumerate(configurations) if number in configuration]
+    def run_layer(self, number: int, batch: Batch, full: Sequence[int]) -> LayerCache:
+        """Take ``batch`` through one layer: the rows ``full`` text and vision together, the others their text alone.
+
+        Args:
+            number: the layer, from 1.
+            batch: changed in place.
+            full: rows, ascending.
+        """
+        layer = self.layers[number - 1]
         if len(full) == len(batch):
             return LayerCache([_run_full(layer, batch, None, None)])
         parts = []
         if full:
             parts.append(_run_full(layer, batch, torch.tensor(full, device=batch.text.states.device), full))
-        rest = [row for row in range(len(batch)) if number not in configurations[row]]
+        chosen = set(full)
+        rest = [row for row in range(len(batch)) if row not in chosen]
         narrow = batch if not full else batch.select(rest)
         part = self._run_text(number, layer, narrow)
         if full:
             part.rows = torch.tensor(rest, device=narrow.text.states.device)
             batch.set_text(narrow.text.states, part.rows)
         return LayerCache([*parts, part])
+
+    def next_logits(self, batch: Batch) -> Tensor:
+        """Logits of each row's next token, every layer having run [batch, vocab]."""
+        return self.lm_head(self.language_model.norm(batch.last_text()))  # type: ignore[operator]
 
     def _run_text(self, number: int, layer: nn.Module, batch: Batch) -> CachePart:
         past, text, reader = KeyValues(), batch.text, self.readers.get(number)
@@ -193,21 +209,26 @@ class SparseDecoder:
         states = self.language_model.embed_tokens(token_ids)[:, None]  # type: ignore[operator]
         behind = None
         cos, sin = self.rotary(states, state.positions[:, None])
-        for number, (layer, cache) in enumerate(zip(self.layers, state.layers, strict=True), 1):
+        for number, cache in enumerate(state.layers, 1):
             if cache.behind is not None and cache.behind is not behind:
                 behind = cache.behind
                 cos, sin = self.rotary(states, (state.positions - behind)[:, None])
             for part in cache.parts:
                 if part.rows is None:
-                    states = self._step(number, layer, states, (cos, sin), part)
+                    states = self.step_layer(number, states, (cos, sin), part)
                 else:
                     rotary = (cos[part.rows], sin[part.rows])
-                    stepped = self._step(number, layer, states[part.rows], rotary, part)
+                    stepped = self.step_layer(number, states[part.rows], rotary, part)
                     states = states.index_copy(0, part.rows, stepped)
         logits = self.lm_head(self.language_model.norm(states[:, 0]))  # type: ignore[operator]
         return replace(state, logits=logits, positions=state.positions + 1)
 
-    def _step(self, number: int, layer: nn.Module, states: Tensor, rotary: Rotary, part: CachePart) -> Tensor:
+    def step_layer(self, number: int, states: Tensor, rotary: Rotary, part: CachePart) -> Tensor:
+        """Take new tokens [rows, n, dim] of the rows of ``part`` through layer ``number``, from 1.
+
+        They see what ``part.past`` lets them see (``next_mask``, ``update``); decode has n = 1.
+        """
+        layer = self.layers[number - 1]
         if part.reads:
             return self.readers[number].step(layer, states, rotary, part.past, part.memory)
         return run_step(layer, states, rotary, part.past)

@@ -10,8 +10,10 @@ import torch
 
 from visor_eval.cost import LayerPlan, LayerStep, VisionMode, cost_record
 from visor_eval.cost.plan import Reader as ReaderKind
-from visor_eval.models.decoder import Chooser, Configuration, Decoding, FixedChoice, Reader, SparseDecoder
+from visor_eval.cost.reducing import nominal_tile_tokens
+from visor_eval.models.decoder import Chooser, Configuration, FixedChoice, Reader, SparseDecoder
 from visor_eval.models.generation import GREEDY, Limits, Sampling, generate, until_stop
+from visor_eval.models.pruning import check
 from visor_eval.models.reduction import UNREDUCED, Reduction
 
 if TYPE_CHECKING:
@@ -73,7 +75,13 @@ class Engine:
             reduction: fewer vision tokens before the decoder.
             pruner: fewer vision tokens between its layers; only without a chooser.
             sampling: how tokens are drawn.
+
+        Raises:
+            SetupError: reducers that do not fit together, or settings that this backbone has no room for.
         """
+        reduction.check(shape)
+        if pruner is not None:
+            check(pruner, shape.decoder.layers)
         self.backbone = backbone
         self.shape = shape
         self.decoder = SparseDecoder(backbone.language_model, backbone.lm_head, readers, pruner)
@@ -87,10 +95,7 @@ class Engine:
     def answer(self, requests: Sequence[Request]) -> list[Answer]:
         """Answer one batch; sizes, numbers of images and configurations may be mixed."""
         started = time.perf_counter()
-        ids = [self.backbone.token_ids(request.prompt, len(request.images)) for request in requests]
-        images = [[self.reduction.prepare(image) for image in request.images] for request in requests]
-        encoded = self.backbone.encode(self.backbone.tile(images), self.reduction)
-        prompts = [self.backbone.prompt(row, images.sequences) for row, images in zip(ids, encoded, strict=True)]
+        prompts, encoded = self.read(requests)
         state = self.decoder.prefill(prompts, self.chooser, [request.group for request in requests])
         rows = generate(
             self.decoder,
@@ -106,7 +111,16 @@ class Engine:
                 text=until_stop(self.backbone.decode(row), request.stop).strip(),
                 token_ids=row,
                 cost=replace(
-                    self._cost(request, prompt, images, state, number, len(row)),
+                    self.cost(
+                        request,
+                        prompt,
+                        images,
+                        configuration=state.configurations[number],
+                        vision_lengths=state.vision_lengths[number],
+                        pruning_flops=state.pruning_flops[number],
+                        generated_tokens=len(row),
+                        router=self.chooser.probe_layer is not None,
+                    ),
                     latency_ms=latency_ms,
                     batch_size=len(requests),
                 ),
@@ -114,20 +128,42 @@ class Engine:
             for number, (request, prompt, images, row) in enumerate(zip(requests, prompts, encoded, rows, strict=True))
         ]
 
-    def _cost(
+    def read(self, requests: Sequence[Request]) -> tuple[list[Prompt], list[EncodedImages]]:
+        """Everything before the decoder: prompts with their vision tokens, and what the images became."""
+        ids = [self.backbone.token_ids(request.prompt, len(request.images)) for request in requests]
+        images = [[self.reduction.prepare(image) for image in request.images] for request in requests]
+        encoded = self.backbone.encode(self.backbone.tile(images), self.reduction)
+        prompts = [self.backbone.prompt(row, images.sequences) for row, images in zip(ids, encoded, strict=True)]
+        return prompts, encoded
+
+    def cost(
         self,
         request: Request,
         prompt: Prompt,
         images: EncodedImages,
-        state: Decoding,
-        row: int,
+        *,
+        configuration: Configuration,
+        vision_lengths: Sequence[int],
         generated_tokens: int,
+        pruning_flops: int = 0,
+        router: bool = False,
     ) -> CostRecord:
-        configuration = state.configurations[row]
+        """What one answer costs under ``configuration``; the time it took is not filled in.
+
+        Args:
+            request: the question.
+            prompt: its tokens, from ``read``.
+            images: its images behind the tower, from ``read``.
+            configuration: the full layers, from 1.
+            vision_lengths: vision tokens that enter each layer.
+            generated_tokens: end token included.
+            pruning_flops: what the scores of a pruner cost.
+            router: whether a router chose the configuration.
+        """
         dense_tiles, dense_vision_tokens = self.backbone.dense_counts(request.images)
         return cost_record(
             self.shape,
-            self._plan(configuration, state.vision_lengths[row]),
+            self.plan(configuration, vision_lengths),
             prefix_tokens=prompt.prefix_tokens,
             text_tokens=len(prompt.text_positions),
             tiles=images.tiles,
@@ -135,16 +171,16 @@ class Engine:
             dense_vision_tokens=dense_vision_tokens,
             dense_tiles=dense_tiles,
             configuration=None if self.dense else configuration,
-            router=self.chooser.probe_layer is not None,
+            router=router,
             projector_tokens=images.projector_tokens,
-            tile_tokens=self.reduction.nominal_tile_tokens(images.tile_tokens, self.backbone.anyres.side**2),
-            reducer_flops=images.reducer_flops + state.pruning_flops[row],
+            tile_tokens=nominal_tile_tokens(self.reduction.reducers, images.tile_tokens, self.backbone.anyres.side**2),
+            reducer_flops=images.reducer_flops + pruning_flops,
             vision_tokens=len(prompt.vision_positions),
             dtype_bytes=self.backbone.model.dtype.itemsize,
         )
 
-    def _plan(self, configuration: Configuration, vision_tokens: Sequence[int]) -> LayerPlan:
-        """What was executed: each layer's mode with the vision tokens that entered it."""
+    def plan(self, configuration: Configuration, vision_tokens: Sequence[int]) -> LayerPlan:
+        """What is executed: each layer's mode with the vision tokens that entered it."""
         steps = []
         for number, entering in enumerate(vision_tokens, 1):
             if number in configuration:

@@ -102,25 +102,45 @@ class LlavaOnevision:
         images = [image for sample in samples for image in sample]
         if not images:
             return [EncodedImages.join([]) for _ in samples]
-        features, capture = self.tower(torch.cat([image.pixels for image in images]), reduction.needs)
+        seen = self.tower(torch.cat([image.pixels for image in images]), reduction.needs)
+        encoded = self.lay_out(images, self.project(self.gather(images, *seen, reduction)), reduction)
+        following = iter(encoded)
+        return [EncodedImages.join([next(following) for _ in sample]) for sample in samples]
+
+    def gather(
+        self, images: Sequence[TiledImage], features: Tensor, capture: TowerCapture, reduction: Reduction
+    ) -> list[AnyTokens]:
+        """What ``tower`` made of all images, image by image, after the reducers that stand before the projector."""
         counts = [len(image.pixels) for image in images]
         side, ends = self.anyres.side, accumulate(counts)
-        tokens = [
+        return [
             reduction.before_projector(
                 VisionTokens(
                     features=features[end - count : end],
                     tile_shape=(side, side),
                     grid=image.grid,
                     image_size=image.size,
+                    fingerprint=image.fingerprint if "fingerprint" in reduction.needs else None,
                     **capture.of_image(slice(end - count, end)),
                 )
             )
             for image, count, end in zip(images, counts, ends, strict=True)
         ]
+
+    def project(self, tokens: Sequence[AnyTokens]) -> list[AnyTokens]:
+        """Run the projector over all images at once."""
+        packed = torch.cat([token.features.reshape(token.num_tokens, -1) for token in tokens])
+        pieces = self.model.model.multi_modal_projector(packed).split([token.num_tokens for token in tokens])
+        return [token.with_features(piece) for token, piece in zip(tokens, pieces, strict=True)]
+
+    def lay_out(
+        self, images: Sequence[TiledImage], tokens: Sequence[AnyTokens], reduction: Reduction
+    ) -> list[EncodedImage]:
+        """What the projector made of all images, after the last reducers, each image as one sequence."""
         newline = self.model.model.image_newline
         encoded = []
-        for count, projected in zip(counts, self._project(tokens), strict=True):
-            left = reduction.after_projector(projected)
+        for image, projected in zip(images, tokens, strict=True):
+            count, left = len(image.pixels), reduction.after_projector(projected)
             encoded.append(
                 EncodedImage(
                     sequence=lay_out(left, newline, self.anyres.max_tiles, reduction.layout),
@@ -130,8 +150,7 @@ class LlavaOnevision:
                     reducer_flops=reduction.flops(count, self.shape),
                 )
             )
-        following = iter(encoded)
-        return [EncodedImages.join([next(following) for _ in sample]) for sample in samples]
+        return encoded
 
     def dense_counts(self, images: Sequence[Image]) -> tuple[int, int]:
         """Tiles and vision tokens (newlines included) of one sample in the dense model, from the image sizes alone."""
@@ -149,12 +168,6 @@ class LlavaOnevision:
             for block in blocks:
                 states = block(states, attention_mask=None)
         return states, capture
-
-    def _project(self, tokens: Sequence[AnyTokens]) -> list[AnyTokens]:
-        """Run the projector over all images at once."""
-        packed = torch.cat([token.features.reshape(token.num_tokens, -1) for token in tokens])
-        pieces = self.model.model.multi_modal_projector(packed).split([token.num_tokens for token in tokens])
-        return [token.with_features(piece) for token, piece in zip(tokens, pieces, strict=True)]
 
     # --- both -------------------------------------------------------------------------------------------------------
     def prompt(self, token_ids: Tensor, images: Sequence[Tensor]) -> Prompt:

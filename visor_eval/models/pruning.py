@@ -10,6 +10,7 @@ from transformers.models.qwen2.modeling_qwen2 import apply_rotary_pos_emb
 
 from visor_eval.core.attention_rows import attention_rows
 from visor_eval.core.pruning import Boundary
+from visor_eval.errors import SetupError
 from visor_eval.models.shapes import decoder_shape
 
 if TYPE_CHECKING:
@@ -106,6 +107,19 @@ class Pruning:
         heads = heads.transpose(0, 1)[None]
         cos, sin = self._model.rotary_emb(states, positions[None])  # type: ignore[operator]
         return apply_rotary_pos_emb(heads, heads, cos, sin)[0][0]
+
+
+def check(pruner: Pruner, layers: int) -> None:
+    """Refuse a pruner that cannot act in a decoder of ``layers`` layers, before the first sample.
+
+    Raises:
+        SetupError: what the pruner says, or stages outside the decoder.
+    """
+    try:
+        for group in (None, "easy", "hard"):
+            _checked(pruner.stages(layers, group), layers)
+    except ValueError as error:
+        raise SetupError(f"--model_args: {error}") from error
 
 
 def _checked(stages: tuple[int, ...], layers: int) -> tuple[int, ...]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+
 from visor_eval.core.tokens import ReducedTokens, VisionTokens
+from visor_eval.cost.reducing import reducing_flops
 from visor_eval.errors import SetupError
-from visor_eval.models.capture import capture_flops
 from visor_eval.models.layout import TRAINED, Layout
 
 if TYPE_CHECKING:
@@ -47,37 +48,42 @@ class Reduction:
 
     def flops(self, tiles: int, shape: BackboneShape) -> int:
         """Matrix products of capture and reducers for one image."""
-        if not self.reducers or shape.tower is None:
-            return 0
-        tower = shape.tower
-        total = capture_flops(self.needs, tiles, tower)
-        for reducer in self.reducers:
-            dim = shape.decoder.hidden if reducer.after_projector else tower.hidden
-            total += reducer.flops(tiles=tiles, tokens=tower.tokens, dim=dim, key_dim=tower.hidden // tower.heads)
-        return total
+        return reducing_flops(self.reducers, shape, tiles=tiles, tokens=shape.tower.tokens) if shape.tower else 0
 
-    def nominal_tile_tokens(self, left: float, whole: int) -> float:
-        """Vision tokens of one tile for the `paper` accounting.
+    def check(self, shape: BackboneShape) -> None:
+        """Try the reducers on a blank image, so that what cannot work is refused before the first sample.
 
-        Those that are left, unless a reducer is named by a nominal factor that its grid only comes close to (VISOR-TR:
-        2 for 19 x 19 of 27 x 27).
-
-        Args:
-            left: tokens left per tile.
-            whole: tokens of a tile without reducers.
+        Raises:
+            SetupError: reducers that do not fit together, or a budget above what a tile has.
         """
-        named = [getattr(reducer, "nominal_factor", None) for reducer in self.reducers]
-        factors = [factor for factor in named if factor is not None]
-        return whole / math.prod(factors) if factors else left
+        if not self.reducers or shape.tower is None:
+            return
+        tower, tiles = shape.tower, 2
+        blank = VisionTokens(
+            features=torch.zeros(tiles, tower.tokens, tower.hidden),
+            tile_shape=(tower.side, tower.side),
+            grid=(1, 1),
+            image_size=(tower.tile_px, tower.tile_px),
+            scores=torch.zeros(tiles, tower.tokens),
+            keys=torch.zeros(tiles, tower.tokens, tower.hidden // tower.heads),
+            first_scores=torch.zeros(tower.tokens),
+            fingerprint=0,
+        )
+        try:
+            left = self.before_projector(blank)
+            self.after_projector(left.with_features(torch.zeros(left.num_tokens, shape.decoder.hidden)))
+        except ValueError as error:
+            raise SetupError(f"--model_args: {error}") from error
 
     def _run(self, tokens: AnyTokens, *, after_projector: bool) -> AnyTokens:
+        earlier = isinstance(tokens, ReducedTokens)  # selected on the projector's other side
         for reducer in self.reducers:
             if reducer.after_projector is not after_projector:
                 continue
             if isinstance(tokens, ReducedTokens):
                 raise SetupError(
                     f"{type(reducer).__name__} works on complete grids, but a reducer before it has already selected "
-                    "tokens: put it first, or leave one of the two out"
+                    f"tokens: {'' if earlier else 'put it first, or '}leave one of the two out"
                 )
             if reducer.needs and not all(getattr(tokens, need) is not None for need in reducer.needs):
                 raise SetupError(

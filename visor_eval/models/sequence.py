@@ -6,6 +6,7 @@ of a sparse plan see the text alone; a full layer sees text and vision merged in
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -136,6 +137,10 @@ class Batch:
         self._text_rotary = self._rotary(self._text, self._text_positions.clamp(max=max(self.ends)))
         merged = both.gather(1, self._order).clamp(max=max(self.ends))
         self._merged_rotary = self._rotary(self._text, merged)
+
+    def fork(self) -> Batch:
+        """A second batch in the same state: tensors are shared, since they are replaced and never written to."""
+        return copy.copy(self)
 
     def select(self, numbers: Sequence[int]) -> Batch:
         """The rows ``numbers`` as a batch of their own (same padding)."""

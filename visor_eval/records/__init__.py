@@ -7,11 +7,13 @@ from visor_eval.records.run_record import RunRecord, RunStatus
 from visor_eval.records.sample_record import SampleRecord
 from visor_eval.records.schema import JsonValue, Record, SchemaError
 from visor_eval.records.store import Run, RunFolder, RunListing, StoreError, list_runs
+from visor_eval.records.sweep import ConfigurationResult, Sweep, SweepFolder, SweepSample, sweep_key, sweep_sample
 
 __all__ = [
     "COMPONENTS",
     "DECODER_COMPONENTS",
     "Accounting",
+    "ConfigurationResult",
     "CostRecord",
     "Flops",
     "Journal",
@@ -28,9 +30,14 @@ __all__ = [
     "SampleRecord",
     "SchemaError",
     "StoreError",
+    "Sweep",
+    "SweepFolder",
+    "SweepSample",
     "collect_provenance",
     "list_runs",
     "read_journal",
+    "sweep_key",
+    "sweep_sample",
     "utc_now",
     "without_paths",
 ]

@@ -9,7 +9,9 @@ import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
-from typing import ClassVar, Self, Union, get_args, get_origin
+from typing import ClassVar, NamedTuple, Self, Union, get_args, get_origin
+
+_PLAIN = frozenset((str, int, float, bool))
 
 JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]
 
@@ -43,16 +45,18 @@ class Record:
                 f"{cls.__name__}: schema version {version!r} is newer than {cls.SCHEMA_VERSION}, the newest that this "
                 "visor-eval reads; upgrade visor-eval"
             )
-        hints = _hints(cls)
-        known = [field.name for field in fields(cls)]
-        unknown = sorted(set(data) - set(known))
-        if unknown:
-            raise SchemaError(f"{cls.__name__}: unknown keys {unknown}; valid keys: {known}")
-        required = {f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING}
-        missing = sorted(required - set(data))
-        if missing:
-            raise SchemaError(f"{cls.__name__}: missing keys {missing}")
-        values = {name: _typed(hints[name], value, f"{cls.__name__}.{name}") for name, value in data.items()}
+        form = _form(cls)
+        if not form.hints.keys() >= data.keys() >= form.required:
+            known = list(form.hints)
+            if unknown := sorted(set(data) - set(known)):
+                raise SchemaError(f"{cls.__name__}: unknown keys {unknown}; valid keys: {known}")
+            raise SchemaError(f"{cls.__name__}: missing keys {sorted(form.required - set(data))}")
+        values = {
+            name: value
+            if type(value) is (hint := form.hints[name]) and hint in _PLAIN  # nothing to check or rebuild
+            else _typed(hint, value, f"{cls.__name__}.{name}")
+            for name, value in data.items()
+        }
         try:
             return cls(**values)  # type: ignore[arg-type]
         except SchemaError:
@@ -61,9 +65,19 @@ class Record:
             raise SchemaError(f"{cls.__name__}: {error}") from error
 
 
+class _Form(NamedTuple):
+    """What a record's dictionary must look like."""
+
+    hints: dict[str, object]  # field -> its type
+    required: frozenset[str]
+
+
 @cache
-def _hints(cls: type) -> dict[str, object]:
-    return typing.get_type_hints(cls)
+def _form(cls: "type[Record]") -> _Form:
+    """Worked out once per class: a run has tens of thousands of records."""
+    hints = typing.get_type_hints(cls)
+    required = [f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING]
+    return _Form({field.name: hints[field.name] for field in fields(cls)}, frozenset(required))
 
 
 def _plain(value: object) -> JsonValue:

@@ -41,7 +41,7 @@ class RunFolder:
 
     def write_run(self, run: RunRecord) -> None:
         """Write or replace ``run.json``."""
-        _write_atomically(self.path / RUN_FILE, json.dumps(run.to_dict(), indent=2, allow_nan=False) + "\n")
+        write_atomically(self.path / RUN_FILE, json.dumps(run.to_dict(), indent=2, allow_nan=False) + "\n")
 
     def read_run(self) -> RunRecord:
         """Read ``run.json``.
@@ -65,7 +65,7 @@ class RunFolder:
     def write_samples(self, samples: Iterable[SampleRecord]) -> None:
         """Write or replace ``samples.jsonl``."""
         lines = [json.dumps(sample.to_dict(), ensure_ascii=False, allow_nan=False) for sample in samples]
-        _write_atomically(self.path / SAMPLES_FILE, "".join(line + "\n" for line in lines))
+        write_atomically(self.path / SAMPLES_FILE, "".join(line + "\n" for line in lines))
 
     def read_samples(self) -> list[SampleRecord]:
         """Read ``samples.jsonl``.
@@ -166,7 +166,7 @@ def _is_run(path: Path) -> bool:
     return any((path / name).exists() for name in (RUN_FILE, JOURNAL_FILE, SAMPLES_FILE))
 
 
-def _write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str) -> None:
     """Write a temporary file beside ``path``, fsync it, rename it over ``path``."""
     temporary = None
     try:

@@ -68,7 +68,15 @@ class CrossAttentionBlock(nn.Module):
         normed = self.norm_vision(vision)
         if valid is not None:  # the convolution must see zeros beyond the image's end, as it does without padding
             normed = normed * valid[..., None]
-        return normed + self.conv(normed.transpose(1, 2)).transpose(1, 2)
+        return normed + self._convolved(normed)
+
+    def _convolved(self, tokens: Tensor) -> Tensor:
+        """``self.conv`` over [images, tokens, hidden], as an image one pixel high: this needs no transposed copy."""
+        pixels = tokens.transpose(1, 2)[:, :, None]  # [images, hidden, 1, tokens], channels last in memory
+        weight = self.conv.weight[:, :, None].contiguous(memory_format=torch.channels_last)
+        padding = (0, self.conv.padding[0])
+        convolved = F.conv2d(pixels, weight, self.conv.bias, padding=padding, groups=self.conv.groups)  # type: ignore[arg-type]
+        return convolved[:, :, 0].transpose(1, 2)
 
     def keys_values(self, positioned: Tensor) -> VisionKeysValues:
         """[batch, vision, hidden] -> keys and values [batch, kv_heads, vision, head_dim]."""

@@ -6,37 +6,16 @@ space-to-depth step. The default here is plain interpolation, which adds no para
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
 
 import torch.nn.functional as F
 
-from visor_eval.core.tokens import Need, VisionTokens
+from visor_eval.core.tokens import VisionTokens
+from visor_eval.visor.budget import PackingBudget
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenPacking:
+class TokenPacking(PackingBudget):
     """Pack about ``factor`` vision tokens into one."""
-
-    factor: float = 2.0
-    mode: Literal["interpolate", "space_to_depth"] = "interpolate"
-
-    needs: ClassVar[frozenset[Need]] = frozenset()
-    after_projector: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        """Reject factors that would add tokens."""
-        if self.factor < 1:
-            raise ValueError(f"packing factor must be at least 1, got {self.factor}")
-
-    @property
-    def nominal_factor(self) -> float:
-        """What the `paper` accounting divides by: the paper counts exactly 2 for 19 x 19 of 27 x 27."""
-        return self.factor
-
-    def packed_shape(self, tile_shape: tuple[int, int]) -> tuple[int, int]:
-        """Tokens per tile after packing (27 x 27: 19 x 19 at factor 2, 14 x 14 at factor 4)."""
-        rows, cols = (max(1, round(side / self.factor**0.5)) for side in tile_shape)
-        return rows, cols
 
     def reduce(self, tokens: VisionTokens) -> VisionTokens:
         """[tiles, rows * cols, dim] -> [tiles, packed rows * packed cols, dim or 4 * dim]."""
@@ -50,7 +29,3 @@ class TokenPacking:
         else:
             grid = F.interpolate(grid.float(), (rows, cols), mode="bilinear").to(grid.dtype)
         return tokens.on_grid(grid.flatten(2).transpose(1, 2), (rows, cols))
-
-    def flops(self, *, tiles: int, tokens: int, dim: int, key_dim: int) -> int:
-        """Interpolation has no matrix product."""
-        return 0

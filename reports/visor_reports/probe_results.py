@@ -1,0 +1,68 @@
+"""Sweeps, CKA and bench records under a results folder; what is damaged or not finished is named."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from visor_eval.records import JournalError, RunStatus, StoreError
+from visor_eval.records.bench import BENCH_FILE, BenchFolder, BenchRecord
+from visor_eval.records.cka import CKA_FILE, CKA_JOURNAL_FILE, CkaFolder, CkaRun
+from visor_eval.records.sweep import SWEEP_FILE, SWEEP_JOURNAL_FILE, Sweep, SweepFolder
+from visor_reports.study import Setting, Skipped
+
+_Probe = TypeVar("_Probe", Sweep, CkaRun)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probes:
+    """What was found beside the runs."""
+
+    sweeps: tuple[Sweep, ...]
+    cka: tuple[CkaRun, ...]
+    bench: tuple[BenchRecord, ...]
+    skipped: tuple[Skipped, ...]
+
+    def sweeps_of(self, setting: Setting) -> tuple[Sweep, ...]:
+        """The sweeps that may stand on a board: one per model, weights and options, the newest."""
+        mine = [sweep for sweep in self.sweeps if Setting.of(sweep.run, setting.schema_version) == setting]
+        newest = {(sweep.run.model, sweep.run.weights_hash, str(sweep.run.config)): sweep for sweep in mine}
+        return tuple(newest.values())
+
+
+def read_probes(root: Path) -> Probes:
+    """Read every sweep, CKA and bench folder under ``root``."""
+    skipped: list[Skipped] = []
+    sweeps = _load(root, (SWEEP_FILE, SWEEP_JOURNAL_FILE), lambda path: SweepFolder(path).load(), skipped)
+    cka = _load(root, (CKA_FILE, CKA_JOURNAL_FILE), lambda path: CkaFolder(path).load(), skipped)
+    bench = _load_bench(root, skipped)
+    return Probes(sweeps=sweeps, cka=cka, bench=bench, skipped=tuple(skipped))
+
+
+def _load_bench(root: Path, skipped: list[Skipped]) -> tuple[BenchRecord, ...]:
+    found = []
+    for path in sorted(root.glob(f"*/{BENCH_FILE}")):
+        try:
+            found.append(BenchFolder(path.parent).load())
+        except StoreError as error:
+            skipped.append(Skipped(name=path.parent.name, reason=str(error)))
+    return tuple(sorted(found, key=lambda record: (record.provenance.utc, record.run_id)))
+
+
+def _load(
+    root: Path, files: tuple[str, ...], load: Callable[[Path], _Probe], skipped: list[Skipped]
+) -> tuple[_Probe, ...]:
+    found: list[_Probe] = []
+    for path in sorted(root.iterdir()):
+        if not path.is_dir() or not any((path / name).exists() for name in files):
+            continue
+        try:
+            probe = load(path)
+        except (StoreError, JournalError) as error:
+            skipped.append(Skipped(name=path.name, reason=str(error)))
+            continue
+        if probe.run.status != RunStatus.FINISHED or not probe.samples:
+            skipped.append(Skipped(name=path.name, reason="not finished; the same command goes on from there"))
+        else:
+            found.append(probe)
+    return tuple(sorted(found, key=lambda probe: (probe.run.started_utc, probe.run.run_id)))

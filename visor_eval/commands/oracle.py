@@ -1,0 +1,154 @@
+"""`visor-eval oracle`: the cheapest best configuration of every sample; the search for viable ones; router labels."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from visor_eval.commands.console import say
+from visor_eval.commands.flags import Verbs, add_model_flags, batch_size, flag, models, names
+from visor_eval.errors import SetupError
+
+if TYPE_CHECKING:
+    from visor_eval.probes.oracle import FinishedSweep
+
+
+def add(verbs: Verbs) -> None:
+    """Declare the verb."""
+    parser = verbs.add_parser(
+        "oracle",
+        help="every configuration on every sample in about one pass: oracle, router and fixed ones side by side",
+        description="Sweep all configurations of a model over the samples, sharing the layers on which they agree. "
+        "An unfinished sweep with the same settings is continued.",
+    )
+    parser.add_argument("--tasks", default="easy,hard", help="groups (easy, hard) and task names, comma-separated")
+    parser.add_argument("--suite", choices=("mini", "paper"), help="default: mini for embedded checkpoints, else paper")
+    parser.add_argument("--limit", type=int, metavar="N", help="at most N samples per task (MME: whole pairs)")
+    parser.add_argument(
+        "--configs",
+        metavar="all|viable|1,4;1,7",
+        help="viable: the checkpoint's own (default); all: every subset of its candidate layers (default of --search)",
+    )
+    flag(parser, "--no_answers", action="store_true", help="only the oracle's scores: no text, no task metrics")
+    parser.add_argument("--search", action="store_true", help="rank all subsets and propose viable configurations (S1)")
+    parser.add_argument(
+        "--prune", action="store_true", help="--search: drop configurations that are hopeless on the first samples"
+    )
+    parser.add_argument(
+        "--labels",
+        choices=("per-dataset", "per-sample"),
+        help="write router labels: the cheapest configuration as good as the largest, from training data only",
+    )
+    parser.add_argument(
+        "--split",
+        choices=("test", "dev", "train"),
+        help="mini suite: which data; default test, with --search dev, with --labels train (the only one allowed)",
+    )
+    parser.add_argument(
+        "--slice", type=int, metavar="N", help="samples per task of a dev or train slice; default 60, with --search 30"
+    )
+    flag(parser, "--slice_seed", type=int, default=1, help="seed of that slice")
+    parser.add_argument("--keep", type=int, default=13, metavar="N", help="--search: configurations to propose")
+    parser.add_argument("--target", type=float, default=0.99, help="--labels: share of the full model's score to reach")
+    flag(parser, "--batch_size", default="auto", help="samples per batch; auto (default) goes by image size")
+    flag(parser, "--output_path", default="results", type=Path, help="records are written below this folder")
+    parser.add_argument("--seed", type=int, default=1234)
+    parser.add_argument("--data", type=Path, metavar="DIR", help="<task>.parquet files instead of the suite's own data")
+    add_model_flags(parser, default="visor", several=True)
+    parser.set_defaults(action=action)
+
+
+def action(options: argparse.Namespace) -> int:
+    """Sweep, print what came out and where it lies."""
+    from visor_eval.harness.hub import prepare
+    from visor_eval.harness.runner import RunRequest, plan
+    from visor_eval.harness.settings import parse_options
+    from visor_eval.harness.slices import DataSlice, chosen_split, refuse_evaluation_images
+    from visor_tasks.suites import Suite
+
+    if options.config is not None:
+        raise SetupError(f"--config {options.config}: a sweep runs several; choose them with --configs")
+    if options.prune and not options.search:
+        raise SetupError("--prune belongs to --search: an oracle needs every configuration on every sample")
+    if options.labels is not None and options.no_answers:
+        raise SetupError("--labels need the tasks' scores: leave --no_answers out")
+    split = chosen_split(options.split, search=options.search, labels=options.labels is not None, data=options.data)
+    size = options.slice if options.slice is not None else 30 if options.search else 60
+    with DataSlice(split, size, options.slice_seed) as data:
+        request = RunRequest(
+            models=models(options.model),
+            tasks=names(options.tasks),
+            suite=None if options.suite is None else Suite(options.suite),
+            pretrained=options.pretrained,
+            config=options.config,
+            model_args=parse_options(options.model_args),
+            limit=options.limit,
+            batch_size=batch_size(options.batch_size),
+            device=options.device,
+            dtype=options.dtype,
+            output_path=options.output_path,
+            seed=options.seed,
+            data=options.data or data.folder,
+        )
+        planned = plan(request)
+        prepare(offline=planned.offline)
+        data.write(planned)
+        if options.labels is not None and request.data is not None:
+            refuse_evaluation_images(request.data)
+        from visor_eval.probes.oracle import ALL, VIABLE, SweepRequest, run_sweep
+
+        finished = run_sweep(
+            planned,
+            SweepRequest(
+                configurations=options.configs or (ALL if options.search else VIABLE),
+                answers=not (options.no_answers or options.search),
+                prune=options.prune,
+                settings=data.settings,
+            ),
+        )
+    for item in finished:
+        _show(options, item)
+    return 0
+
+
+def _show(options: argparse.Namespace, finished: "FinishedSweep") -> None:
+    sweep, folder = finished.sweep, finished.folder
+    if options.search:
+        from visor_eval.analysis.viable import search
+        from visor_reports.viable import search_table
+
+        say(_heading(finished))
+        say(search_table(search(sweep.samples, keep=options.keep)))
+    elif options.labels is not None:
+        from visor_eval.analysis.labels import pseudo_labels
+        from visor_reports.labels import labels_table
+
+        labels = pseudo_labels(sweep, options.labels, target=options.target)
+        path = folder / f"labels-{options.labels}.json"
+        labels.write(path)
+        say(_heading(finished))
+        say(labels_table(labels))
+        say(f"labels for `visor-eval train router --labels`: {path}")
+    elif options.no_answers:
+        from visor_reports.viable import matches_table
+
+        say(_heading(finished))
+        say(matches_table(sweep.samples))
+    else:
+        from visor_eval.analysis.oracle import oracle_report
+        from visor_reports.oracle import oracle_table
+
+        report = oracle_report(sweep.samples, chance=sweep.run.chance, tasks=sweep.run.tasks)
+        say(_heading(finished))
+        say(oracle_table(report))
+    say(f"written: {folder}")
+
+
+def _heading(finished: "FinishedSweep") -> str:
+    from visor_reports.terminal import SUITE_LABELS
+
+    run, data = finished.sweep.run, finished.sweep.run.config.get("split")
+    split = "" if data == "test" else f", {data} data"
+    return (
+        f"[{SUITE_LABELS.get(run.suite, run.suite)}{split}]\n\n{run.model}  ({run.checkpoint}, "
+        f"{len(finished.sweep.configurations)} configurations, {len(finished.sweep.samples)} samples, {run.run_id})"
+    )
