@@ -1,12 +1,14 @@
 """The sweep of the 13 configurations at the 0.5B's full size, beside one dense prefill and 13 prefills.
 
     python -m benchmarks.sweep                 # writes benchmarks/results/sweep.json and .md
+    python -m benchmarks.sweep --kernels packed  # linear layers of both sides on packed weights; sweep-packed.*
     python -m benchmarks.sweep --narrow        # the same depths, tiny widths: to try it in seconds
 
 Random weights, CPU, float32, one sample of 32 text tokens (14 before the image). The decoder part runs on 1,458 and
 3,645 vision tokens (2 and 5 tiles of 729, newlines left out); with the tower, those tiles run through tower and
-projector too. Each number is the median of some runs; dense, sweep and single prefills take turns, so that a machine
-that slows down slows all of them. Memory is counted in bytes of living tensors (`live_bytes.py`), weights apart.
+projector too. Each number is the median of some runs in which dense and sweep take turns, so that a machine that slows
+down slows both; the 13 prefills run once. Memory is counted in bytes of living tensors (`live_bytes.py`), weights
+apart, with stock kernels only (packed weights cannot be counted).
 """
 
 import argparse
@@ -16,6 +18,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from statistics import median
 
@@ -28,6 +31,7 @@ from visor_eval.cost.configurations import configurations
 from visor_eval.cost.shapes import BackboneShape, DecoderShape, ProjectorShape, TowerShape
 from visor_eval.models.decoder import FixedChoice, SparseDecoder
 from visor_eval.models.llava_onevision import LlavaOnevision
+from visor_eval.models.packed_linear import packed_linears
 from visor_eval.models.sequence import Prompt
 from visor_eval.probes.joining import cache_bytes, joined
 from visor_eval.probes.prefix_sweep import PrefixSweep
@@ -54,6 +58,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--tokens", type=int, nargs="*", default=list(TILES), choices=list(TILES))
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--kernels", choices=("stock", "packed"), default="stock")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
@@ -61,10 +66,15 @@ def main() -> None:
     modules = random_visor(model)
     readers = {int(layer): AddedBlock(block) for layer, block in modules.blocks.items()}  # type: ignore[arg-type]
     decoder = SparseDecoder(model.language_model, model.lm_head, readers)
-    with torch.inference_mode():
-        rows = [measure(model, decoder, tokens, options.runs) for tokens in options.tokens]
+    kernels = packed_linears(*decoder.modules) if options.kernels == "packed" else nullcontext()
+    with torch.inference_mode(), kernels:
+        rows = [
+            measure(model, decoder, tokens, options.runs, memory=options.kernels == "stock")
+            for tokens in options.tokens
+        ]
     found = {
         "shape": model.shape.name if options.narrow else "llava-ov-0.5b",
+        "kernels": options.kernels,
         "threads": options.threads,
         "runs": options.runs,
         "torch": torch.__version__,
@@ -76,11 +86,12 @@ def main() -> None:
     sys.stdout.write(text)
     if not options.narrow:
         RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "sweep.json").write_text(json.dumps(found, indent=1) + "\n")
-        (RESULTS / "sweep.md").write_text(text)
+        name = "sweep" if options.kernels == "stock" else f"sweep-{options.kernels}"
+        (RESULTS / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
+        (RESULTS / f"{name}.md").write_text(text)
 
 
-def measure(model: LlavaOnevision, decoder: SparseDecoder, vision: int, runs: int) -> dict[str, float]:
+def measure(model: LlavaOnevision, decoder: SparseDecoder, vision: int, runs: int, *, memory: bool) -> dict[str, float]:
     """Seconds and bytes for one number of vision tokens."""
     hidden, layers = model.shape.decoder.hidden, len(decoder.layers)
     chosen = configurations(layers)
@@ -117,11 +128,13 @@ def measure(model: LlavaOnevision, decoder: SparseDecoder, vision: int, runs: in
         "dense": one_dense,
         "sweep": sweep,
         "scored_sweep": lambda: sweep(scored=True),
-        "one_by_one": one_by_one,
     }
-    agree(sweep(), one_by_one())
+    warm = sweep()
     one_dense()
-    times: dict[str, list[float]] = {name: [] for name in calls}
+    alone: list[object] = []
+    once = seconds(lambda: alone.append(one_by_one()))
+    agree(warm, alone[0])
+    times: dict[str, list[float]] = {name: [] for name in calls} | {"one_by_one": [once]}
     for _ in range(runs):
         for name, call in calls.items():
             times[name].append(seconds(call))
@@ -129,23 +142,19 @@ def measure(model: LlavaOnevision, decoder: SparseDecoder, vision: int, runs: in
     tower = [seconds(lambda: encode(model, pixels)) for _ in range(runs)]
     row = {f"{name}_s": median(values) for name, values in times.items()} | {"tower_s": median(tower)}
     row |= {f"{name}_spread": (max(v) - min(v)) / median(v) for name, v in times.items()}
-    row |= {
-        "vision_tokens": vision,
-        "tiles": TILES[vision],
-        "dense_bytes": peak(one_dense),
-        "sweep_bytes": peak(sweep),
-        "decoded_sweep_bytes": peak(decoded_sweep),
-        "weight_bytes": sum(p.numel() * p.element_size() for p in decoder.language_model.parameters()),
-    }
+    row |= {"vision_tokens": vision, "tiles": TILES[vision]}
     row["sweep_over_dense"] = row["sweep_s"] / row["dense_s"]
     row["scored_sweep_over_dense"] = row["scored_sweep_s"] / row["dense_s"]
     row["one_by_one_over_sweep"] = row["one_by_one_s"] / row["sweep_s"]
     full_runs = len(chosen) * row["tower_s"] + row["one_by_one_s"]
     row["full_runs_over_sweep"] = full_runs / (row["tower_s"] + row["sweep_s"])
-    row["memory_over_dense"] = row["sweep_bytes"] / row["dense_bytes"]
-    row["decoded_memory_over_dense"] = row["decoded_sweep_bytes"] / row["dense_bytes"]
-    whole = [row["weight_bytes"] + row[key] for key in ("dense_bytes", "decoded_sweep_bytes")]
-    row["decoded_whole_over_dense"] = whole[1] / whole[0]
+    if memory:
+        used = {"dense": peak(one_dense), "sweep": peak(sweep), "decoded_sweep": peak(decoded_sweep)}
+        weights = sum(p.numel() * p.element_size() for p in decoder.language_model.parameters())
+        row |= {f"{name}_bytes": value for name, value in used.items()} | {"weight_bytes": weights}
+        row["memory_over_dense"] = used["sweep"] / used["dense"]
+        row["decoded_memory_over_dense"] = used["decoded_sweep"] / used["dense"]
+        row["decoded_whole_over_dense"] = (weights + used["decoded_sweep"]) / (weights + used["dense"])
     return row
 
 
@@ -213,10 +222,13 @@ def table(found: dict) -> str:
     for name, key, form, target in wanted:
         cells = [
             format(row[key] if key else 100 * max(v for k, v in row.items() if k.endswith("_spread")), form)
+            if key is None or key in row
+            else "-"
             for row in found["rows"]
         ]
         lines.append((name, *cells, target))
-    title = f"{found['shape']}, random weights, float32, {found['threads']} threads, {found['machine']}, {found['utc']}"
+    setting = f"{found['kernels']} kernels, {found['threads']} threads, {found['machine']}, {found['utc']}"
+    title = f"{found['shape']}, random weights, float32, {setting}"
     return f"{title}\n\n{tabulate(lines, headers, tablefmt='github', disable_numparse=True)}\n"
 
 

@@ -8,7 +8,8 @@ import pytest
 from tests.analysis.examples import cost, mme, scored
 from tests.records.examples import run as run_record
 from visor_eval.analysis import task_score
-from visor_eval.analysis.oracle import Menu, menus_of_runs, menus_of_sweep, oracle_choice, oracle_report
+from visor_eval.analysis.menus import Menu, menus_of_runs, menus_of_sweep, oracle_choice
+from visor_eval.analysis.oracle import oracle_report
 from visor_eval.records import ConfigurationResult, Run, SweepSample
 from visor_reports.oracle import oracle_table
 

@@ -31,13 +31,14 @@ def logits_of(engine: Engine, requests):
 
 
 @pytest.mark.parametrize("kind", ["routed", "zero"])
-@pytest.mark.parametrize("swept", [VIABLE, ODD], ids=["viable", "odd"])
-def test_leaves_equal_configurations_run_alone(kind, swept, routed, engines, zero, short):
+@pytest.mark.parametrize(("swept", "tails"), [(VIABLE, 4), (ODD, 4), (ODD, 1)], ids=["viable", "odd", "odd-one-by-one"])
+def test_leaves_equal_configurations_run_alone(kind, swept, tails, routed, engines, zero, short, monkeypatch):
     """First-token logits, mixed sizes, several images and none in one batch: within 1e-5 of their size."""
+    monkeypatch.setattr("visor_eval.probes.prefix_sweep.TAIL_TOKENS", 10_000)  # texts are long for the tiny batch
     make = engines if kind == "routed" else zero
     first = make((1, 4))
     prompts, _ = first.read(short)
-    leaves = list(PrefixSweep(first.decoder, prompts, swept).leaves())
+    leaves = list(PrefixSweep(first.decoder, prompts, swept, most_tails=tails).leaves())
     assert sorted(leaf.index for leaf in leaves) == list(range(len(swept)))
     for leaf in leaves:
         alone = logits_of(make(swept[leaf.index]), short)
@@ -47,18 +48,19 @@ def test_leaves_equal_configurations_run_alone(kind, swept, routed, engines, zer
 
 
 def test_bit_for_bit_alone_in_a_batch(engines, short):
-    """The tree runs the very same layer calls: nothing differs in the last bit."""
+    """Without rows of several configurations the tree runs the very same layer calls: not one bit differs."""
     first = engines((1, 4))
     for request in short[1:3]:
         prompts, _ = first.read([request])
-        for leaf in PrefixSweep(first.decoder, prompts, VIABLE).leaves():
+        for leaf in PrefixSweep(first.decoder, prompts, VIABLE, most_tails=1).leaves():
             assert torch.equal(first.decoder.lm_head(leaf.last), logits_of(engines(VIABLE[leaf.index]), [request]))
 
 
 @pytest.mark.parametrize("kind", ["routed", "zero"])
-def test_answers_scores_and_costs_equal_real_runs(kind, routed, engines, zero, short, numbered):
+def test_answers_scores_and_costs_equal_real_runs(kind, routed, engines, zero, short, numbered, monkeypatch):
     """Per configuration and sample: text, tokens, the score from generated tokens, the true cost."""
     make = engines if kind == "routed" else zero
+    monkeypatch.setattr("visor_eval.probes.prefix_sweep.TAIL_TOKENS", 10_000)
     swept = (VIABLE[0], VIABLE[4], VIABLE[-1], *ODD[:3])
     engine = routed if kind == "routed" else zero((1, 4))
     references = reference_texts(make((1, 7, 16)), short)
@@ -180,9 +182,10 @@ def test_memory_is_bounded(engines, short, monkeypatch):
         return new
 
     monkeypatch.setattr(Batch, "fork", counted)
-    leaves = sum(1 for _ in PrefixSweep(engine.decoder, prompts, every_subset(candidates)).leaves())
-    assert (leaves, len(forks)) == (32, 31)
-    assert most <= len(candidates)
+    walk = PrefixSweep(engine.decoder, prompts, every_subset(candidates), most_tails=1)
+    leaves = sum(1 for _ in walk.leaves())
+    assert (leaves, len(forks)) == (32, 63)  # where ways part, and one for each tail
+    assert most <= len(candidates) + 1
 
 
 def test_what_cannot_be_swept(backbone, shape, routed):

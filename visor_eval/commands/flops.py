@@ -32,8 +32,12 @@ def add(verbs: Verbs) -> None:
         "sizes. Conventions: docs/flops.md.",
         epilog="Example: visor-eval flops --backbone llava-ov-0.5b,qwen2-vl-2b --method all --vision-tokens 729:7290",
     )
-    flag(parser, "--backbone", default="llava-ov-0.5b", help="shapes, comma-separated, or all; default llava-ov-0.5b")
-    flag(parser, "--method", default="all", help="methods and compositions (visor+visionzip), comma-separated, or all")
+    parser.add_argument(
+        "--backbone", default="llava-ov-0.5b", help="shapes, comma-separated, or all; default llava-ov-0.5b"
+    )
+    parser.add_argument(
+        "--method", default="all", help="methods and compositions (visor+visionzip), comma-separated, or all"
+    )
     flag(parser, "--model_args", metavar="K=V,...", help="settings of the methods, e.g. factor=16")
     flag(
         parser,
@@ -43,7 +47,7 @@ def add(verbs: Verbs) -> None:
         help="of the dense model: numbers, ranges a:b (10 steps, even on a logarithmic scale) or a:b:step; "
         "default 729:7290",
     )
-    flag(parser, "--text_tokens", type=int, default=32, metavar="N", help="prompt tokens but vision; default 32")
+    flag(parser, "--text_tokens", type=int, default=32, metavar="N", help="text tokens of the prompt; default 32")
     flag(parser, "--prefix_tokens", type=int, default=0, metavar="N", help="those before the image; default 0")
     flag(parser, "--generated_tokens", type=int, default=8, metavar="N", help="length of the answer; default 8")
     parser.add_argument("--unit", choices=("flops", "macs"), default="flops", help="a multiply-add is 2 FLOPs, 1 MAC")

@@ -93,6 +93,15 @@ class KeyValues:
         valid = None if self._valid is None else self._valid[:, : self.length]
         return self._keys[:, :, : self.length], self._values[:, :, : self.length], valid
 
+    def part(self, start: int, stop: int) -> KeyValues:
+        """The rows from ``start`` to before ``stop`` as a cache of their own (the same memory)."""
+        keys, values, valid = self.held()
+        some = KeyValues()
+        some.update(keys[start:stop], values[start:stop])
+        some._lengths = self._lengths[start:stop]
+        some._valid = None if valid is None else valid[start:stop]
+        return some
+
     @classmethod
     def stacked(cls, many: Sequence[KeyValues]) -> KeyValues:
         """The rows of several caches of equal length, one after the other, as a cache of their own."""

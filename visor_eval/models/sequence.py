@@ -157,6 +157,24 @@ class Batch:
             setattr(part, name, tuple(getattr(self, name)[number] for number in numbers))
         return part
 
+    @classmethod
+    def stacked(cls, many: Sequence[Batch]) -> Batch:
+        """The rows of several states of one batch (``fork``), one after the other."""
+        whole = many[0].fork()
+        for batch in many:
+            batch._split()
+        whole._merged = whole._vision_rotary = None
+        behind = [batch.behind for batch in many if batch.behind is not None]
+        whole.behind = torch.cat(behind) if behind else None
+        for name in ("_text", "_vision", "_vision_positions", "_text_positions", "_place", "_order"):
+            setattr(whole, name, torch.cat([getattr(batch, name) for batch in many]))
+        for name in ("_text_rotary", "_merged_rotary"):
+            halves = zip(*(getattr(batch, name) for batch in many), strict=True)
+            setattr(whole, name, tuple(torch.cat(half) for half in halves))
+        for name in ("image_lengths", "prefix_tokens", "vision_lengths", "text_lengths", "lengths", "ends"):
+            setattr(whole, name, sum((getattr(batch, name) for batch in many), ()))
+        return whole
+
     # --- text alone -------------------------------------------------------------------------------------------------
     @property
     def text(self) -> Lane:

@@ -62,6 +62,12 @@ class Followers:
         return cls(states, decoder.rotary(states, positions.to(device)), sees)
 
     @classmethod
+    def stacked(cls, many: Sequence[Followers]) -> Followers:
+        """The rows of several followers of equal width, one after the other."""
+        cos, sin = (torch.cat(half) for half in zip(*(each.rotary for each in many), strict=True))
+        return cls(torch.cat([each.states for each in many]), (cos, sin), torch.cat([each.sees for each in many]))
+
+    @classmethod
     def token(cls, decoder: SparseDecoder, ends: Sequence[int], embedding: Tensor) -> Followers:
         """The same single token [dim] behind every prompt."""
         device = embedding.device

@@ -1,4 +1,4 @@
-"""Decode all configurations of a batch together: the leaves of a sweep as the rows of one larger batch."""
+"""Configurations as rows of one larger batch: to decode them together, and to take such a batch apart."""
 
 from __future__ import annotations
 
@@ -53,6 +53,21 @@ def joined(
 def cache_bytes(leaf: Leaf) -> int:
     """Bytes of everything that decoding from ``leaf`` needs, what it shares with other leaves included."""
     return sum(cache.kv_bytes for cache in leaf.caches)
+
+
+def rows_of(cache: LayerCache, start: int, stop: int) -> LayerCache:
+    """The rows from ``start`` to before ``stop`` of a layer that treats all rows alike."""
+    (part,) = cache.parts
+    memory = _sliced(part.memory, slice(start, stop))
+    return LayerCache([CachePart(None, part.past.part(start, stop), part.reads, memory)])
+
+
+def _sliced(memory: object, rows: slice) -> object:
+    if isinstance(memory, Tensor):
+        return memory[rows]
+    if isinstance(memory, tuple):
+        return getattr(memory, "_make", tuple)([_sliced(each, rows) for each in memory])
+    return memory
 
 
 def _rows(places: Sequence[int], rows: int) -> Tensor:

@@ -53,9 +53,9 @@ class Flops(Record):
 
     def __post_init__(self) -> None:
         """Reject negative counts."""
-        for item in fields(self):
-            if getattr(self, item.name) < 0:
-                raise ValueError(f"{item.name} must not be negative, got {getattr(self, item.name)}")
+        if min(vars(self).values()) < 0:
+            name, count = next((name, count) for name, count in vars(self).items() if count < 0)
+            raise ValueError(f"{name} must not be negative, got {count}")
 
     def total(self, components: tuple[str, ...] = COMPONENTS, *, causal: bool = False) -> int:
         """Sum of ``components`` in FLOPs; with ``causal`` attention counts only its causal half."""

@@ -6,7 +6,7 @@ not understand (unknown keys, missing keys, wrong types, a newer version) instea
 
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from typing import ClassVar, NamedTuple, Self, Union, get_args, get_origin
@@ -14,6 +14,9 @@ from typing import ClassVar, NamedTuple, Self, Union, get_args, get_origin
 _PLAIN = frozenset((str, int, float, bool))
 
 JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]
+
+
+_Reader = Callable[[object, str], object]  # (value, where it stands) -> value; SchemaError
 
 
 class SchemaError(ValueError):
@@ -46,17 +49,13 @@ class Record:
                 "visor-eval reads; upgrade visor-eval"
             )
         form = _form(cls)
-        if not form.hints.keys() >= data.keys() >= form.required:
-            known = list(form.hints)
+        if not form.readers.keys() >= data.keys() >= form.required:
+            known = list(form.readers)
             if unknown := sorted(set(data) - set(known)):
                 raise SchemaError(f"{cls.__name__}: unknown keys {unknown}; valid keys: {known}")
             raise SchemaError(f"{cls.__name__}: missing keys {sorted(form.required - set(data))}")
-        values = {
-            name: value
-            if type(value) is (hint := form.hints[name]) and hint in _PLAIN  # nothing to check or rebuild
-            else _typed(hint, value, f"{cls.__name__}.{name}")
-            for name, value in data.items()
-        }
+        readers = form.readers
+        values = {name: readers[name](value, f"{cls.__name__}.{name}") for name, value in data.items()}
         try:
             return cls(**values)  # type: ignore[arg-type]
         except SchemaError:
@@ -68,7 +67,7 @@ class Record:
 class _Form(NamedTuple):
     """What a record's dictionary must look like."""
 
-    hints: dict[str, object]  # field -> its type
+    readers: dict[str, "_Reader"]  # field -> what checks and rebuilds its value
     required: frozenset[str]
 
 
@@ -77,7 +76,7 @@ def _form(cls: "type[Record]") -> _Form:
     """Worked out once per class: a run has tens of thousands of records."""
     hints = typing.get_type_hints(cls)
     required = [f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING]
-    return _Form({field.name: hints[field.name] for field in fields(cls)}, frozenset(required))
+    return _Form({field.name: _reader(hints[field.name]) for field in fields(cls)}, frozenset(required))
 
 
 def _plain(value: object) -> JsonValue:
@@ -96,46 +95,83 @@ def _plain(value: object) -> JsonValue:
     raise TypeError(f"not a plain value: {value!r} ({type(value).__name__}); convert it before recording")
 
 
-def _typed(hint: object, value: object, where: str) -> object:
-    """Check ``value`` against ``hint`` and rebuild tuples and nested records."""
-    origin = get_origin(hint)
+def _reader(hint: object) -> _Reader:
+    """What checks a value against ``hint`` and rebuilds tuples and nested records."""
+    origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        options = [option for option in get_args(hint) if option is not type(None)]
-        if value is None and len(options) < len(get_args(hint)):
+        options = [option for option in arguments if option is not type(None)]
+        return _union_reader(options, optional=len(options) < len(arguments))
+    if origin is tuple:
+        return _tuple_reader(arguments[0])
+    if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
+        return _mapping_reader(_reader(arguments[1]))
+    if isinstance(hint, type) and issubclass(hint, Record):
+        return _record_reader(hint)
+    if hint in _PLAIN:
+        return _plain_reader(hint)  # type: ignore[arg-type]
+    return lambda value, where: value
+
+
+def _union_reader(options: list[object], *, optional: bool) -> _Reader:
+    readers = [_reader(option) for option in options]
+
+    def read(value: object, where: str) -> object:
+        if value is None and optional:
             return None
-        if len(options) == 1:
-            return _typed(options[0], value, where)
-        for option in options:
+        if len(readers) == 1:
+            return readers[0](value, where)
+        for reader in readers:
             try:
-                return _typed(option, value, where)
+                return reader(value, where)
             except SchemaError:
                 continue
         raise SchemaError(f"{where}: {value!r} is none of {options}")
-    if origin is tuple:
+
+    return read
+
+
+def _tuple_reader(item_hint: object) -> _Reader:
+    item = _reader(item_hint)
+    plain = frozenset((item_hint,)) if item_hint in _PLAIN else frozenset()
+
+    def read(value: object, where: str) -> object:
         if not isinstance(value, (list, tuple)):
             raise SchemaError(f"{where}: expected a list, got {value!r}")
-        item_hint = get_args(hint)[0]
-        return tuple(_typed(item_hint, item, f"{where}[{index}]") for index, item in enumerate(value))
-    if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
+        if plain.issuperset(map(type, value)):  # nothing to rebuild
+            return tuple(value)
+        return tuple(item(one, f"{where}[{index}]") for index, one in enumerate(value))
+
+    return read
+
+
+def _mapping_reader(item: _Reader) -> _Reader:
+    def read(value: object, where: str) -> object:
         if not isinstance(value, Mapping):
             raise SchemaError(f"{where}: expected a dictionary, got {value!r}")
-        return {key: _typed(get_args(hint)[1], item, f"{where}[{key!r}]") for key, item in value.items()}
-    if isinstance(hint, type):
-        return _typed_plain(hint, value, where)
-    return value
+        return {key: item(one, f"{where}[{key!r}]") for key, one in value.items()}
+
+    return read
 
 
-def _typed_plain(hint: type, value: object, where: str) -> object:
-    if issubclass(hint, Record):
+def _record_reader(hint: "type[Record]") -> _Reader:
+    def read(value: object, where: str) -> object:
         if isinstance(value, hint):
             return value
         if not isinstance(value, Mapping):
             raise SchemaError(f"{where}: expected a dictionary, got {value!r}")
         return hint.from_dict(value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if hint in (int, float, str, bool) and (
-        not isinstance(value, hint) or (hint is not bool and isinstance(value, bool))
-    ):
-        raise SchemaError(f"{where}: expected {hint.__name__}, got {value!r}")
-    return value
+
+    return read
+
+
+def _plain_reader(hint: type) -> _Reader:
+    def read(value: object, where: str) -> object:
+        if type(value) is hint:
+            return value
+        if hint is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        if not isinstance(value, hint) or isinstance(value, bool):
+            raise SchemaError(f"{where}: expected {hint.__name__}, got {value!r}")
+        return value
+
+    return read

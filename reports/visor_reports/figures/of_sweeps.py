@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from visor_eval.analysis import group_interval, task_score, task_units
-from visor_eval.analysis.oracle import oracle_choice
+from visor_eval.analysis.menus import oracle_choice
 from visor_eval.records.sweep import Sweep, SweepSample
 from visor_reports.figures.assignments import layer_distribution
 from visor_reports.figures.configurations import configuration_scores, relative_heatmap

@@ -1,11 +1,12 @@
 """What the tables over scores share: columns of tasks and groups, cells, paired tests, the paper's values."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from visor_eval.analysis import Interval, Summary
-from visor_eval.analysis.paired import PairedTest, compare_group, holm
-from visor_eval.analysis.scores import benchmark
+from visor_eval.analysis.paired import PairedTest, compare_units, holm, paired_units
+from visor_eval.analysis.scores import TaskUnits, benchmark
 from visor_reports.names import benchmark_label, suite_label
 from visor_reports.paper import disagreements, printed_table
 from visor_reports.paper.printed import EASY, HARD, TITLES
@@ -87,11 +88,12 @@ class AgainstDense:
         self.reference = board.dense
         keys: list[tuple[str, ScoreColumn]] = []
         tests: list[PairedTest] = []
-        for method in board.methods if self.reference is not None else ():
-            if method is self.reference:
+        for method in board.methods:
+            if self.reference is None or method is self.reference:
                 continue
+            pairs = pair_up(self.reference, method, board.tasks)
             for column, _ in score_columns(board, overall=True):
-                test = compare(self.reference, method, column.tasks(board))
+                test = compare_pairs(pairs, column.tasks(board))
                 if test is not None:
                     keys.append((method.name, column))
                     tests.append(test)
@@ -114,14 +116,30 @@ class AgainstDense:
         )
 
 
-def compare(left: Method | None, right: Method, tasks: Sequence[str]) -> PairedTest | None:
-    """Paired test over tasks that both ran on the same samples; None where they did not."""
-    if left is None or not all(task in left.samples and task in right.samples for task in tasks):
+Pairs = Mapping[str, tuple[TaskUnits, TaskUnits]]  # task -> units of two methods in the same order
+
+
+def pair_up(left: Method, right: Method, tasks: Sequence[str]) -> Pairs:
+    """The tasks that both ran on the same samples."""
+    found = {}
+    for task in tasks:
+        if task in left.samples and task in right.samples:
+            with suppress(ValueError):  # other documents, or other units
+                found[task] = paired_units(left.samples[task], right.samples[task])
+    return found
+
+
+def compare_pairs(pairs: Pairs, tasks: Sequence[str]) -> PairedTest | None:
+    """Paired test over tasks, second less first; None where one of them is not paired, or nothing can be scored."""
+    if not all(task in pairs for task in tasks):
         return None
-    try:
-        return compare_group([(left.samples[task], right.samples[task]) for task in tasks])
-    except ValueError:  # other documents, or other units
-        return None
+    scored = [pairs[task] for task in tasks if pairs[task][0].strata]
+    return compare_units(scored) if scored else None
+
+
+def compare(left: Method, right: Method, tasks: Sequence[str]) -> PairedTest | None:
+    """The same for two methods."""
+    return compare_pairs(pair_up(left, right, tasks), tasks)
 
 
 def setting_sentence(board: Board) -> str:
