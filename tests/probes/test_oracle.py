@@ -183,21 +183,8 @@ def test_damage_is_named(finished):
 @pytest.mark.slow
 def test_a_killed_process_loses_nothing(tmp_path):
     """Kill -9 in the middle, twice; then the same command finishes, and every answer is as if nothing had happened."""
-    command = [
-        *(
-            sys.executable,
-            "-m",
-            "visor_eval",
-            "oracle",
-            "--tasks",
-            "gqa,ocrbench",
-            "--limit",
-            "16",
-            "--batch_size",
-            "2",
-        ),
-        *("--output_path", str(tmp_path / "killed")),
-    ]
+    command = [sys.executable, "-m", "visor_eval.cli", "oracle", "--tasks", "gqa,ocrbench", "--limit", "16"]
+    command += ["--batch_size", "2", "--output_path", str(tmp_path / "killed")]
     for lines in (2, 8):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while process.poll() is None and _lines(tmp_path / "killed") < lines:
