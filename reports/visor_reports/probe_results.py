@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from visor_eval.records import JournalError, RunStatus, StoreError
 from visor_eval.records.bench import BENCH_FILE, BenchFolder, BenchRecord
-from visor_eval.records.cka import CKA_FILE, CKA_JOURNAL_FILE, CkaFolder, CkaRun
-from visor_eval.records.sweep import SWEEP_FILE, SWEEP_JOURNAL_FILE, Sweep, SweepFolder
+from visor_eval.records.cka import CkaFolder, CkaRun
+from visor_eval.records.sweep import Sweep, SweepFolder
 from visor_reports.study import Setting, Skipped
 
 _Probe = TypeVar("_Probe", Sweep, CkaRun)
@@ -33,8 +33,10 @@ class Probes:
 def read_probes(root: Path) -> Probes:
     """Read every sweep, CKA and bench folder under ``root``."""
     skipped: list[Skipped] = []
-    sweeps = _load(root, (SWEEP_FILE, SWEEP_JOURNAL_FILE), lambda path: SweepFolder(path).load(), skipped)
-    cka = _load(root, (CKA_FILE, CKA_JOURNAL_FILE), lambda path: CkaFolder(path).load(), skipped)
+    sweeps = _load(
+        root, (SweepFolder.RECORD_FILE, SweepFolder.JOURNAL_FILE), lambda path: SweepFolder(path).load(), skipped
+    )
+    cka = _load(root, (CkaFolder.RECORD_FILE, CkaFolder.JOURNAL_FILE), lambda path: CkaFolder(path).load(), skipped)
     bench = _load_bench(root, skipped)
     return Probes(sweeps=sweeps, cka=cka, bench=bench, skipped=tuple(skipped))
 

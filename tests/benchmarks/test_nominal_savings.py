@@ -13,7 +13,7 @@ NOMINAL = {  # 729 tokens per tile, 24 layers; docs/cost.md
     "vispruner-16x": 729 / 46,
     "hired": 5.0,
     "m3": 729 / 90,
-    "m3 factor=16": 729 / 49,
+    "m3 16x": 729 / 49,
     "downsample": 729 / 182,
     "pyramiddrop": (8 * 24 / 4.9 + 4 * 24 / 9.5) / 12,
     "sparsevlm": 3.80,

@@ -13,7 +13,16 @@ from visor_eval.errors import SetupError
 from visor_eval.harness.runner import RunRequest, plan, run
 from visor_eval.probes.oracle import SweepRequest, parse_configurations, run_sweep
 from visor_eval.probes.sweeper import Sweeper
-from visor_eval.records import Accounting, RunStatus, StoreError, SweepFolder, list_runs, sweep_key, sweep_sample
+from visor_eval.records import (
+    Accounting,
+    RunStatus,
+    StoreError,
+    SweepFolder,
+    SweepSample,
+    journalled,
+    list_runs,
+    sample_key,
+)
 from visor_eval.visor.config import VisorConfig
 
 TASKS = ("gqa", "mme", "chartqa", "ocrbench")
@@ -168,12 +177,12 @@ def test_dense_has_nothing_to_sweep(tmp_path):
 def test_damage_is_named(finished):
     """A payload of another form, or under another sample's key."""
     sample = finished.sweep.samples[0]
-    key, payload = sweep_key(sample), json.loads(json.dumps(sample.to_dict()))
-    assert sweep_sample(key, payload) == sample
+    key, payload = sample_key(sample), json.loads(json.dumps(sample.to_dict()))
+    assert journalled(SweepSample, key, payload) == sample
     with pytest.raises(StoreError, match="unknown keys"):
-        sweep_sample(key, {**payload, "extra": 1})
+        journalled(SweepSample, key, {**payload, "extra": 1})
     with pytest.raises(StoreError, match="another sample"):
-        sweep_sample(replace(key, doc_id="99"), payload)
+        journalled(SweepSample, replace(key, doc_id="99"), payload)
     with pytest.raises(ValueError, match="listed twice"):
         replace(sample, results=sample.results[:1] * 2)
     with pytest.raises(ValueError, match="at least one"):

@@ -8,7 +8,8 @@ from tests.analysis import sweeps as made
 from tests.records.examples import run
 from tests.reports.studies import write_run, write_thirteen
 from visor_eval.records.bench import BenchEntry, BenchFolder, BenchRecord, PhaseTiming
-from visor_eval.records.sweep import SweepFolder, sweep_key
+from visor_eval.records.folder import sample_key
+from visor_eval.records.sweep import SweepFolder
 from visor_reports.reading import read_study
 from visor_reports.table import Absent, Kind
 from visor_reports.tables import AgainstDense, sensitivity
@@ -37,7 +38,7 @@ def write_sweep(root, name="sweep", *, generated=True, status="finished", **conf
                     for layers in CONFIGURATIONS
                 ]
                 one = made.sample(task, number, results, group=group, routed=(1, 4, 7), router_flops=5)
-                journal.append(sweep_key(one), one.to_dict())
+                journal.append(sample_key(one), one.to_dict())
     return folder
 
 

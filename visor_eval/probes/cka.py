@@ -24,8 +24,8 @@ from visor_eval.harness.samples import Sample, image_hash, read_images, request_
 from visor_eval.harness.settings import resolve_device, resolve_dtype
 from visor_eval.models.files import checkpoint_folder, weights_hash
 from visor_eval.probes.trajectories import Trajectory, WatchedDecoder
-from visor_eval.records import JournalError, JournalKey, RunRecord, RunStatus, StoreError, utc_now
-from visor_eval.records.cka import CkaFolder, CkaRun, CkaSample, cka_key
+from visor_eval.records import JournalError, JournalKey, RunRecord, RunStatus, StoreError, sample_key, utc_now
+from visor_eval.records.cka import CkaFolder, CkaRun, CkaSample
 
 if TYPE_CHECKING:
     from visor_eval.harness.lmms_tasks import LoadedTask
@@ -149,7 +149,7 @@ def _measure(
         imageless = 0
         for batch in _small_batches(waiting, batch_size):
             done = _compare(probe, record, batch, by_name, datasets, identity)
-            journal.append_all([(cka_key(sample), sample.to_dict()) for sample in done])
+            journal.append_all([(sample_key(sample), sample.to_dict()) for sample in done])
             imageless += len(batch) - len(done)
             progress.update(len(batch))
             if time.monotonic() - saved > SAVE_EVERY_S:  # a killed session's time counts too

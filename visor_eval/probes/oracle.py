@@ -34,8 +34,8 @@ from visor_eval.records import (
     Sweep,
     SweepFolder,
     SweepSample,
-    sweep_key,
-    sweep_sample,
+    journalled,
+    sample_key,
     utc_now,
 )
 from visor_eval.visor.checkpoint import read_visor_config
@@ -201,7 +201,7 @@ class _Sweeping:
             progress.update(len(samples) - len(waiting), known=True)
         for batch in batches(waiting, batch_size):
             done = self._sweep(batch)
-            journal.append_all([(sweep_key(sample), sample.to_dict()) for sample in done])
+            journal.append_all([(sample_key(sample), sample.to_dict()) for sample in done])
             progress.update(len(batch))
             if time.monotonic() - saved > SAVE_EVERY_S:  # a killed session's time counts too
                 saved = time.monotonic()
@@ -209,7 +209,7 @@ class _Sweeping:
 
     def _drop_hopeless(self, journal: Journal, first: set[tuple[str, str]]) -> None:
         """Whole branches fall away with their last configuration."""
-        seen = [sweep_sample(key, journal[key]) for key in journal if (key.task, key.doc_id) in first]
+        seen = [journalled(SweepSample, key, journal[key]) for key in journal if (key.task, key.doc_id) in first]
         kept, before = hopeful(seen), self.sweeper.configurations
         logger.info("%s: %d of %d configurations are not hopeless", self.record.model, len(kept), len(before))
         self.sweeper = Sweeper(self.sweeper.engine, kept, answers=self.sweeper.answers)

@@ -6,9 +6,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
 
+from visor_eval.records.folder import StoreError, write_atomically
 from visor_eval.records.provenance import Provenance
 from visor_eval.records.schema import Record
-from visor_eval.records.store import StoreError, write_atomically
 
 BENCH_FILE = "bench.json"
 

@@ -4,19 +4,13 @@ The folder has ``cka.json`` (a RunRecord) and ``cka.jsonl`` (a journal whose pay
 the only copy.
 """
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from visor_eval.records.journal import Journal, JournalKey, read_journal
+from visor_eval.records.folder import RecordFolder
 from visor_eval.records.run_record import RunRecord, RunStatus
-from visor_eval.records.schema import JsonValue, Record
-from visor_eval.records.store import StoreError, write_atomically
-
-CKA_FILE = "cka.json"
-CKA_JOURNAL_FILE = "cka.jsonl"
+from visor_eval.records.schema import Record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,36 +66,11 @@ class CkaRun:
 
 
 @dataclass(frozen=True)
-class CkaFolder:
-    """One CKA run on disk.
+class CkaFolder(RecordFolder):
+    """One CKA run on disk; its journal is the only copy of the samples."""
 
-    Attributes:
-        path: the folder; created by ``write_run`` and ``open_journal`` where it is missing.
-    """
-
-    path: Path
-
-    def write_run(self, run: RunRecord) -> None:
-        """Write or replace ``cka.json``."""
-        write_atomically(self.path / CKA_FILE, json.dumps(run.to_dict(), indent=2, allow_nan=False) + "\n")
-
-    def read_run(self) -> RunRecord:
-        """Read ``cka.json``.
-
-        Raises:
-            StoreError: missing or damaged, with the file's name.
-        """
-        try:
-            return RunRecord.from_dict(json.loads((self.path / CKA_FILE).read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            raise StoreError(f"{self.path.name}: no {CKA_FILE}") from None
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{self.path.name}/{CKA_FILE}: {error}") from error
-
-    def open_journal(self) -> Journal:
-        """Open the journal for appending; finished samples of an earlier session are in it."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        return Journal(self.path / CKA_JOURNAL_FILE)
+    RECORD_FILE: ClassVar[str] = "cka.json"
+    JOURNAL_FILE: ClassVar[str] = "cka.jsonl"
 
     def load(self) -> CkaRun:
         """Read the record and every finished sample.
@@ -110,14 +79,7 @@ class CkaFolder:
             StoreError: the record is missing or damaged, or a sample belongs to another run.
             JournalError: the journal is damaged before its last line.
         """
-        run = self.read_run()
-        path = self.path / CKA_JOURNAL_FILE
-        entries = read_journal(path) if path.exists() else {}
-        samples = tuple(cka_sample(key, payload) for key, payload in entries.items())
-        strangers = sorted({sample.run_id for sample in samples} - {run.run_id})
-        if strangers:
-            raise StoreError(f"{self.path.name}/{CKA_JOURNAL_FILE}: samples of other runs: {', '.join(strangers)}")
-        return CkaRun(run=run, samples=samples)
+        return CkaRun(run=self.read_run(), samples=self.read_journalled(CkaSample))
 
 
 def list_cka(root: Path) -> list[CkaRun]:
@@ -126,26 +88,6 @@ def list_cka(root: Path) -> list[CkaRun]:
     Raises:
         StoreError: one of them is damaged.
     """
-    folders = [CkaFolder(path.parent) for path in sorted(root.glob(f"*/{CKA_FILE}"))]
+    folders = [CkaFolder(path.parent) for path in sorted(root.glob(f"*/{CkaFolder.RECORD_FILE}"))]
     runs = [folder.load() for folder in folders if folder.read_run().status == RunStatus.FINISHED]
     return sorted(runs, key=lambda run: (run.run.started_utc, run.run.run_id))
-
-
-def cka_key(sample: CkaSample) -> JournalKey:
-    """Where a sample stands in its journal."""
-    return JournalKey(sample.task, sample.doc_id, sample.request_hash)
-
-
-def cka_sample(key: JournalKey, payload: Mapping[str, JsonValue]) -> CkaSample:
-    """A journal entry as a record.
-
-    Raises:
-        StoreError: the payload is no CKA sample, or another key's.
-    """
-    try:
-        sample = CkaSample.from_dict(payload)
-    except ValueError as error:
-        raise StoreError(f"{key.task} {key.doc_id}: {error}") from error
-    if cka_key(sample) != key:
-        raise StoreError(f"the journal's entry {key} holds another sample: {cka_key(sample)}")
-    return sample

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from visor_eval.records.folder import StoreError, write_atomically
 from visor_eval.records.schema import Record
-from visor_eval.records.store import StoreError, write_atomically
 
 PER_DATASET, PER_SAMPLE = "per-dataset", "per-sample"
 TARGET = 0.99  # of the full model's score (the paper)

@@ -5,62 +5,26 @@ the new content, never half of it. Aggregates are not stored: they are recompute
 """
 
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
-from visor_eval.records.journal import Journal, JournalError, read_journal
+from visor_eval.records.folder import RecordFolder, StoreError, write_atomically
+from visor_eval.records.journal import JournalError, read_journal
 from visor_eval.records.run_record import RunRecord, RunStatus
 from visor_eval.records.sample_record import SampleRecord
 from visor_eval.records.schema import SchemaError
 
-RUN_FILE = "run.json"
-JOURNAL_FILE = "journal.jsonl"
 SAMPLES_FILE = "samples.jsonl"
 
 
-class StoreError(RuntimeError):
-    """A run folder cannot be read or written."""
-
-
 @dataclass(frozen=True)
-class RunFolder:
-    """One run on disk.
+class RunFolder(RecordFolder):
+    """One run on disk."""
 
-    Attributes:
-        path: the folder; created by ``write_run`` and ``open_journal`` where it is missing.
-    """
-
-    path: Path
-
-    @property
-    def name(self) -> str:
-        """The folder's name, the run's id."""
-        return self.path.name
-
-    def write_run(self, run: RunRecord) -> None:
-        """Write or replace ``run.json``."""
-        write_atomically(self.path / RUN_FILE, json.dumps(run.to_dict(), indent=2, allow_nan=False) + "\n")
-
-    def read_run(self) -> RunRecord:
-        """Read ``run.json``.
-
-        Raises:
-            StoreError: missing or damaged, with the file's name.
-        """
-        path = self.path / RUN_FILE
-        try:
-            return RunRecord.from_dict(json.loads(path.read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            raise StoreError(f"{self.name}: no {RUN_FILE}") from None
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{self.name}/{RUN_FILE}: {error}") from error
-
-    def open_journal(self) -> Journal:
-        """Open the journal for appending; finished samples of an earlier session are in it."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        return Journal(self.path / JOURNAL_FILE)
+    RECORD_FILE: ClassVar[str] = "run.json"
+    JOURNAL_FILE: ClassVar[str] = "journal.jsonl"
 
     def write_samples(self, samples: Iterable[SampleRecord]) -> None:
         """Write or replace ``samples.jsonl``."""
@@ -154,8 +118,8 @@ def list_runs(root: Path) -> RunListing:
                 runs.append(folder.load())
             else:
                 unfinished.append(folder.name)
-                if (path / JOURNAL_FILE).exists():
-                    read_journal(path / JOURNAL_FILE)
+                if (path / RunFolder.JOURNAL_FILE).exists():
+                    read_journal(path / RunFolder.JOURNAL_FILE)
         except (StoreError, SchemaError, JournalError) as error:
             damaged[folder.name] = str(error)
     runs.sort(key=lambda run: (run.run.started_utc, run.run.run_id))
@@ -163,27 +127,4 @@ def list_runs(root: Path) -> RunListing:
 
 
 def _is_run(path: Path) -> bool:
-    return any((path / name).exists() for name in (RUN_FILE, JOURNAL_FILE, SAMPLES_FILE))
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a temporary file beside ``path``, fsync it, rename it over ``path``."""
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        import tempfile
-
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        temporary = Path(name)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        raise StoreError(
-            f"could not write {path}: {error.strerror or error}; what was there before is unchanged"
-        ) from error
+    return any((path / name).exists() for name in (RunFolder.RECORD_FILE, RunFolder.JOURNAL_FILE, SAMPLES_FILE))

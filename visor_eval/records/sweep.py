@@ -4,20 +4,14 @@ A sweep's folder has ``sweep.json`` (a RunRecord) and ``sweep.jsonl`` (a journal
 journal is the only copy: it is appended to, fsynced and resumed as a run's journal is, and read back as the result.
 """
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import ClassVar
 
-from visor_eval.records.journal import Journal, JournalKey, read_journal
+from visor_eval.records.folder import RecordFolder
 from visor_eval.records.run_record import RunRecord
 from visor_eval.records.sample_record import SampleRecord
-from visor_eval.records.schema import JsonValue, Record
-from visor_eval.records.store import StoreError, write_atomically
-
-SWEEP_FILE = "sweep.json"
-SWEEP_JOURNAL_FILE = "sweep.jsonl"
+from visor_eval.records.schema import Record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,42 +133,11 @@ class Sweep:
 
 
 @dataclass(frozen=True)
-class SweepFolder:
-    """One sweep on disk.
+class SweepFolder(RecordFolder):
+    """One sweep on disk; its journal is the only copy of the samples."""
 
-    Attributes:
-        path: the folder; created by ``write_run`` and ``open_journal`` where it is missing.
-    """
-
-    path: Path
-
-    @property
-    def name(self) -> str:
-        """The folder's name, the sweep's id."""
-        return self.path.name
-
-    def write_run(self, run: RunRecord) -> None:
-        """Write or replace ``sweep.json``."""
-        write_atomically(self.path / SWEEP_FILE, json.dumps(run.to_dict(), indent=2, allow_nan=False) + "\n")
-
-    def read_run(self) -> RunRecord:
-        """Read ``sweep.json``.
-
-        Raises:
-            StoreError: missing or damaged, with the file's name.
-        """
-        path = self.path / SWEEP_FILE
-        try:
-            return RunRecord.from_dict(json.loads(path.read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            raise StoreError(f"{self.name}: no {SWEEP_FILE}") from None
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{self.name}/{SWEEP_FILE}: {error}") from error
-
-    def open_journal(self) -> Journal:
-        """Open the journal for appending; finished samples of an earlier session are in it."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        return Journal(self.path / SWEEP_JOURNAL_FILE)
+    RECORD_FILE: ClassVar[str] = "sweep.json"
+    JOURNAL_FILE: ClassVar[str] = "sweep.jsonl"
 
     def load(self) -> Sweep:
         """Read the record and every finished sample.
@@ -183,31 +146,4 @@ class SweepFolder:
             StoreError: the record is missing or damaged, or a sample belongs to another run.
             JournalError: the journal is damaged before its last line.
         """
-        run = self.read_run()
-        path = self.path / SWEEP_JOURNAL_FILE
-        entries = read_journal(path) if path.exists() else {}
-        samples = tuple(sweep_sample(key, payload) for key, payload in entries.items())
-        strangers = sorted({sample.run_id for sample in samples} - {run.run_id})
-        if strangers:
-            raise StoreError(f"{self.name}/{SWEEP_JOURNAL_FILE}: samples of other runs: {', '.join(strangers)}")
-        return Sweep(run=run, samples=samples)
-
-
-def sweep_key(sample: SweepSample) -> JournalKey:
-    """Where a sample stands in its journal."""
-    return JournalKey(sample.task, sample.doc_id, sample.request_hash)
-
-
-def sweep_sample(key: JournalKey, payload: Mapping[str, JsonValue]) -> SweepSample:
-    """A journal entry as a record.
-
-    Raises:
-        StoreError: the payload is no sweep sample, or another key's.
-    """
-    try:
-        sample = SweepSample.from_dict(payload)
-    except ValueError as error:
-        raise StoreError(f"{key.task} {key.doc_id}: {error}") from error
-    if sweep_key(sample) != key:
-        raise StoreError(f"the journal's entry {key} holds another sample: {sweep_key(sample)}")
-    return sample
+        return Sweep(run=self.read_run(), samples=self.read_journalled(SweepSample))
