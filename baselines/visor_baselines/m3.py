@@ -11,6 +11,7 @@ projector and the paper before it: `after_projector=False`.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -36,3 +37,11 @@ class M3(M3Budget):
         if self.pooling == "adaptive":
             return F.adaptive_avg_pool2d(grid, near_square_grid(shape, self.factor))
         return F.avg_pool2d(grid, self.kernel(shape))
+
+
+@dataclass(frozen=True, kw_only=True)
+class M3Trained(M3):
+    """M3 as its authors mean it: on a model that was trained on all its scales."""
+
+    tuned_with: ClassVar[str] = "a checkpoint that was trained on M3's scales"
+    checkpoint: ClassVar[str] = "m3-tiny"

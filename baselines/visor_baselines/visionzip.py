@@ -68,6 +68,7 @@ class VisionZipDagger(VisionZip):
     """The same reduction on a model whose projector was tuned with it (the authors' double dagger)."""
 
     tuned_with: ClassVar[str] = "a checkpoint whose projector was tuned with VisionZip"
+    checkpoint: ClassVar[str] = "visionzip-dagger-tiny"
 
 
 def assign(keys: Tensor, groups: int) -> Tensor:

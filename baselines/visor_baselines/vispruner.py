@@ -48,6 +48,7 @@ class VisPrunerTrained(VisPruner):
     """VisPruner on a model that was trained with it."""
 
     tuned_with: ClassVar[str] = "a checkpoint that was trained with VisPruner"
+    checkpoint: ClassVar[str] = "vispruner-tiny"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,7 @@ class VisPruner16xTrained(VisPruner16x):
     """The same at 16x: table S3's "VisPruner train."."""
 
     tuned_with: ClassVar[str] = "a checkpoint that was trained with VisPruner at 16x"
+    checkpoint: ClassVar[str] = "vispruner-16x-tiny"
 
 
 def most_diverse(features: Tensor, count: int) -> Tensor:

@@ -87,8 +87,7 @@ def read_logs(group: LogGroup, native: Sequence[Run]) -> Run:
         raise LogError("tasks of the mini suite beside others; import them apart")
     suite = "mini" if twins == {True} else "paper"
     tasks = tuple(group.files)
-    suite_hash, limit = _place(samples, suite, native)
-    settings = _settings(group)
+    settings, place = _settings(group), _place(samples, suite, native)
     return Run(
         run=RunRecord(
             run_id=run_id,
@@ -96,14 +95,15 @@ def read_logs(group: LogGroup, native: Sequence[Run]) -> Run:
             checkpoint=settings.get("checkpoint", group.model),
             weights_hash="unknown",
             suite=suite,
-            suite_hash=suite_hash,
+            suite_hash=_described(samples) if place is None else place.suite_hash,
             tasks=tasks,
             groups={},
-            config={"imported": True, "limit": limit},
+            config={"imported": True, "limit": None if place is None else place.config.get("limit")},
             seeds={},
             provenance=_provenance(settings, group.date),
             status=RunStatus.FINISHED,
             started_utc=_time(group.date),
+            data_hashes={} if place is None else {t: place.data_hashes[t] for t in tasks if t in place.data_hashes},
         ),
         samples=tuple(samples),
     )
@@ -191,8 +191,8 @@ def _cost(token_counts: object) -> CostRecord | None:
         raise LogError(f"its cost is not readable: {error}") from error
 
 
-def _place(samples: Sequence[SampleRecord], suite: str, native: Sequence[Run]) -> tuple[str, int | None]:
-    """Suite hash and limit of the run whose documents these are; otherwise a hash of their own.
+def _place(samples: Sequence[SampleRecord], suite: str, native: Sequence[Run]) -> RunRecord | None:
+    """The run of ours whose documents these are.
 
     Every logged document must be one of the run's, with the same references, and every document of the tasks in common
     must be logged.
@@ -207,10 +207,14 @@ def _place(samples: Sequence[SampleRecord], suite: str, native: Sequence[Run]) -
         for sample in run.samples:
             theirs.setdefault(sample.task, {})[sample.doc_id] = sample
         if all(task in theirs and _same_documents(mine, theirs[task]) for task, mine in wanted.items()):
-            limit = run.run.config.get("limit")
-            return run.run.suite_hash, limit if isinstance(limit, int) else None
+            return run.run
+    return None
+
+
+def _described(samples: Sequence[SampleRecord]) -> str:
+    """A hash of their own for documents that no run of ours has."""
     described = sorted((sample.task, sample.doc_id, *sample.references) for sample in samples)
-    return hashlib.sha256(json.dumps(described).encode()).hexdigest(), None
+    return hashlib.sha256(json.dumps(described).encode()).hexdigest()
 
 
 def _same_documents(mine: Mapping[str, SampleRecord], theirs: Mapping[str, SampleRecord]) -> bool:

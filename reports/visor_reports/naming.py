@@ -45,6 +45,7 @@ def method_names(records: Sequence[RunRecord]) -> list[str]:
         lambda record: record.checkpoint,
         lambda record: str(record.config.get("dtype")),
         lambda record: str(record.config.get("device")),
+        lambda record: f"{kernels_of(record)} kernels",
         lambda record: f"weights {record.weights_hash[:8]}",
         lambda record: f"seed {next(iter(record.seeds.values()), '-')}",
         lambda record: record.run_id,
@@ -74,6 +75,11 @@ def options(record: RunRecord) -> str:
     if record.config.get("imported"):
         parts.append("(imported log)")
     return "".join(f" {part}" for part in parts)
+
+
+def kernels_of(record: RunRecord) -> str:
+    """What its decoder's layers ran on; stock where the record is older than the switch."""
+    return str(record.config.get("kernels", "stock"))
 
 
 def slugs(names: Iterable[str]) -> list[str]:

@@ -1,6 +1,6 @@
 """Sweeps, CKA and bench records under a results folder; what is damaged or not finished is named."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -9,7 +9,7 @@ from visor_eval.records import JournalError, RunStatus, StoreError
 from visor_eval.records.bench import BENCH_FILE, BenchFolder, BenchRecord
 from visor_eval.records.cka import CkaFolder, CkaRun
 from visor_eval.records.sweep import Sweep, SweepFolder
-from visor_reports.study import Setting, Skipped
+from visor_reports.study import Skipped
 
 _Probe = TypeVar("_Probe", Sweep, CkaRun)
 
@@ -23,12 +23,6 @@ class Probes:
     bench: tuple[BenchRecord, ...]
     skipped: tuple[Skipped, ...]
 
-    def sweeps_of(self, setting: Setting) -> tuple[Sweep, ...]:
-        """The sweeps that may stand on a board: one per model, weights and options, the newest."""
-        mine = [sweep for sweep in self.sweeps if Setting.of(sweep.run, setting.schema_version) == setting]
-        newest = {(sweep.run.model, sweep.run.weights_hash, str(sweep.run.config)): sweep for sweep in mine}
-        return tuple(newest.values())
-
 
 def read_probes(root: Path) -> Probes:
     """Read every sweep, CKA and bench folder under ``root``."""
@@ -39,6 +33,12 @@ def read_probes(root: Path) -> Probes:
     cka = _load(root, (CkaFolder.RECORD_FILE, CkaFolder.JOURNAL_FILE), lambda path: CkaFolder(path).load(), skipped)
     bench = _load_bench(root, skipped)
     return Probes(sweeps=sweeps, cka=cka, bench=bench, skipped=tuple(skipped))
+
+
+def newest_sweeps(sweeps: Iterable[Sweep]) -> tuple[Sweep, ...]:
+    """One per model, weights and options."""
+    newest = {(sweep.run.model, sweep.run.weights_hash, str(sweep.run.config)): sweep for sweep in sweeps}
+    return tuple(newest.values())
 
 
 def _load_bench(root: Path, skipped: list[Skipped]) -> tuple[BenchRecord, ...]:

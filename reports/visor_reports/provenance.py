@@ -49,7 +49,10 @@ def code_state(commit: str | None, dirty: bool | None) -> str:
 
 def _suite(board: Board) -> str:
     setting = board.setting
-    return f"{setting.label}; hash {setting.suite_hash[:12]}; record schema {setting.schema_version}"
+    records = [*(record for method in board.methods for record in method.runs), *(sweep.run for sweep in board.sweeps)]
+    own = {task: value for record in records for task, value in record.data_hashes.items()}
+    data = "".join(f", {task} {own[task][:12]}" for task in board.tasks if task in own)
+    return f"{setting.label}; hash {setting.suite_hash[:12]}{data}; record schema {setting.schema_version}"
 
 
 def _run(record: RunRecord) -> str:

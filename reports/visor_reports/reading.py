@@ -8,10 +8,11 @@ from typing import TypeVar
 
 from visor_eval.analysis.scores import SCORING, benchmark
 from visor_eval.analysis.summary import summarise
-from visor_eval.records import Run, RunRecord, SampleRecord, collect_provenance, list_runs
+from visor_eval.records import Run, RunRecord, SampleRecord, Sweep, collect_provenance, list_runs
+from visor_reports.comparable import side_by_side
 from visor_reports.lmms_logs import LogError, find_logs, read_logs
-from visor_reports.naming import backbone_of, method_names, method_order, options, slugs
-from visor_reports.probe_results import Probes, read_probes
+from visor_reports.naming import backbone_of, kernels_of, method_names, method_order, options, slugs
+from visor_reports.probe_results import newest_sweeps, read_probes
 from visor_reports.study import Board, Method, Setting, Skipped, Study
 
 LMMS_FILE = "lmms_results.json"  # lmms-eval's own table beside a run: says how many samples were scored
@@ -56,7 +57,7 @@ def read_study(root: Path, *, logs: Sequence[Path] = (), facts: Facts = Facts())
     runs += _imported(root, logs, runs, skipped)
     probes = read_probes(root)
     skipped += probes.skipped
-    boards, superseded = _boards(runs, probes, facts, skipped)
+    boards, superseded = _boards([*runs, *probes.sweeps], facts, skipped)
     return Study(
         root=root,
         boards=boards,
@@ -115,24 +116,29 @@ def _imported(root: Path, logs: Sequence[Path], native: Sequence[Run], skipped: 
 
 
 def _boards(
-    runs: Sequence[Run], probes: Probes, facts: Facts, skipped: list[Skipped]
+    found: Sequence[Run | Sweep], facts: Facts, skipped: list[Skipped]
 ) -> tuple[tuple[Board, ...], dict[str, str]]:
     superseded: dict[str, str] = {}
-    grouped = _grouped(runs, lambda run: Setting.of(run.run, run.samples[0].schema_version))
-    for sweep in probes.sweeps:  # data of which nothing but a sweep is there
-        if not any(Setting.of(sweep.run, setting.schema_version) == setting for setting in grouped):
-            grouped[Setting.of(sweep.run, SampleRecord.SCHEMA_VERSION)] = []
-    order = sorted(grouped, key=lambda setting: (setting.shuffled, -_size(grouped[setting])))
-    names = slugs(_board_name(setting) for setting in order)
+    grouped = _grouped(found, _setting)
+    parts = [(setting, part) for setting, members in grouped.items() for part in side_by_side(members)]
+    parts.sort(key=lambda part: (part[0].shuffled, -_size(part[1])))
+    names = slugs(_board_name(setting) for setting, _ in parts)
     boards = [
-        _board(name, setting, grouped[setting], probes, facts, superseded, skipped)
-        for name, setting in zip(names, order, strict=True)
+        _board(name, setting, part, facts, superseded, skipped)
+        for name, (setting, part) in zip(names, parts, strict=True)
     ]
     return tuple(board for board in boards if board.methods or board.sweeps), superseded
 
 
-def _size(runs: Sequence[Run]) -> int:
-    return sum(len(run.samples) for run in runs)
+def _setting(item: Run | Sweep) -> Setting:
+    """A sweep's samples are read as if they were a run's."""
+    schema = item.samples[0].schema_version if isinstance(item, Run) else SampleRecord.SCHEMA_VERSION
+    return Setting.of(item.run, schema)
+
+
+def _size(part: Sequence[Run | Sweep]) -> int:
+    """Samples of the runs; a sweep alone never comes before a run."""
+    return sum(len(item.samples) for item in part if isinstance(item, Run))
 
 
 def _board_name(setting: Setting) -> str:
@@ -143,13 +149,13 @@ def _board_name(setting: Setting) -> str:
 def _board(
     slug: str,
     setting: Setting,
-    runs: Sequence[Run],
-    probes: Probes,
+    part: Sequence[Run | Sweep],
     facts: Facts,
     superseded: dict[str, str],
     skipped: list[Skipped],
 ) -> Board:
-    sweeps = probes.sweeps_of(setting)
+    runs = [item for item in part if isinstance(item, Run)]
+    sweeps = newest_sweeps(item for item in part if isinstance(item, Sweep))
     found = {sample.task: sample.group for source in (*sweeps, *runs) for sample in source.samples}
     tasks = task_order(found)
     groups: dict[str, tuple[str, ...]] = {}
@@ -168,8 +174,9 @@ def _board(
 
 
 def _identity(record: RunRecord) -> str:
-    """What makes two runs the same method: model, weights, options, precision, seeds. Tasks and time do not count."""
+    """What makes two runs the same method: model, weights, options, precision, kernels, seeds; not tasks and time."""
     config = {key: record.config.get(key) for key in ("configuration", "model_args", "device", "dtype", "imported")}
+    config["kernels"] = kernels_of(record)
     parts = [record.model, record.checkpoint, record.weights_hash, config, dict(record.seeds)]
     return json.dumps(parts, sort_keys=True, default=str)
 

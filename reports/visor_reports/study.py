@@ -1,8 +1,9 @@
 """What a results folder holds, sorted so that whatever stands in one table may be compared.
 
-A *study* is everything that was read. A *board* is the runs that may share a table: the same suite and data, the same
-selection of samples, the same schema version. A *method* is one row of a board: a model with its weights and settings,
-with samples from one run or from several runs over different tasks. Tables, figures and the page all read these types.
+A *study* is everything that was read. A *board* is the runs that may share a table: the same suite and data (of each
+task that two of them ran), the same selection of samples, the same schema version. A *method* is one row of a board: a
+model with its weights and settings, with samples from one run or from several runs over different tasks. Tables,
+figures and the page all read these types.
 """
 
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ class Setting:
     """What two runs must share before their numbers may stand in one table."""
 
     suite: str  # "mini", "paper" or another suite's name
-    suite_hash: str  # of the suite's data or definitions
+    suite_hash: str  # of the frozen suite, or of what all its tasks share
     schema_version: int  # of the sample records
     limit: int | None  # samples per task asked for; None: all
     shuffled: bool  # every question was shown another sample's image

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from visor_eval.records import ConfigurationResult, SweepSample
 
-END = 1
+EASY_AND_HARD = {"gqa_mini": "easy", "docvqa_val_mini": "hard"}
 
 
 def result(
@@ -56,3 +56,24 @@ def sample(task: str, number: int, results, *, group: str = "easy", **changes) -
         results=tuple(results),
     )
     return replace(made, **changes)
+
+
+def easy_and_hard(configurations, *, count: int, hard: int, generated: bool = True, **changes) -> list[SweepSample]:
+    """``count`` samples each of an easy and a hard task: they need two layers, the first half of the hard ones more.
+
+    Args:
+        configurations: swept.
+        count: of each task.
+        hard: layers that the first half of the hard ones need.
+        generated: whether there are answers and scores.
+        **changes: fields of every sample.
+    """
+    found = []
+    for task, group in EASY_AND_HARD.items():
+        for number in range(count):
+            need = hard if group == "hard" and number < count // 2 else 2
+            results = [result(layers, complete=len(layers) >= need) for layers in configurations]
+            if not generated:
+                results = [replace(one, score=None, answer=None) for one in results]
+            found.append(sample(task, number, results, group=group, **changes))
+    return found

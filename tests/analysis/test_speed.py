@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.records.test_bench_record import entry, timing
+from tests.records.benches import entry, timing
 from visor_eval.analysis.speed import growth, growth_exponent, median, speed, speed_up
 from visor_eval.records.bench import Phase
 

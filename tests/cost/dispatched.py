@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import DynamicCache, Qwen2Config, Qwen2ForCausalLM, SiglipVisionConfig, SiglipVisionModel
+from transformers import DynamicCache, Qwen2ForCausalLM, SiglipVisionModel
 from transformers.models.llava_onevision.modeling_llava_onevision import LlavaOnevisionMultiModalProjector
 
 from visor_eval.cost import (
@@ -17,6 +17,7 @@ from visor_eval.cost import (
     VisionMode,
     VisorShape,
 )
+from visor_eval.models.shapes import decoder_config, tower_config
 
 
 class AddedBlock(nn.Module):
@@ -49,19 +50,9 @@ class Reference:
 
     def __init__(self, shape: BackboneShape, device: str = "cpu") -> None:
         decoder = shape.decoder
-        config = Qwen2Config(
-            vocab_size=decoder.vocab,
-            hidden_size=decoder.hidden,
-            intermediate_size=decoder.intermediate,
-            num_hidden_layers=decoder.layers,
-            num_attention_heads=decoder.heads,
-            num_key_value_heads=decoder.kv_heads,
-            head_dim=decoder.head_dim,
-            attn_implementation="sdpa",
-        )
         self.shape, self.device = shape, device
         with torch.device(device):
-            self.model = Qwen2ForCausalLM(config).eval()
+            self.model = Qwen2ForCausalLM(decoder_config(decoder)).eval()
             visor = shape.visor or VisorShape(read_layers=())
             self.blocks = {layer: AddedBlock(decoder, visor.conv_kernel) for layer in visor.read_layers}
             self.router = nn.Sequential(
@@ -143,19 +134,8 @@ class Reference:
 
 
 def tower_model(tower: TowerShape, device: str = "cpu") -> SiglipVisionModel:
-    config = SiglipVisionConfig(
-        hidden_size=tower.hidden,
-        intermediate_size=tower.intermediate,
-        num_hidden_layers=tower.layers,
-        num_attention_heads=tower.heads,
-        num_channels=tower.channels,
-        image_size=tower.tile_px,
-        patch_size=tower.patch_px,
-        vision_use_head=False,
-        attn_implementation="sdpa",
-    )
     with torch.device(device):
-        return SiglipVisionModel(config).eval()
+        return SiglipVisionModel(tower_config(tower)).eval()
 
 
 def projector_model(projector: ProjectorShape, device: str = "cpu") -> LlavaOnevisionMultiModalProjector:

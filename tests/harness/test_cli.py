@@ -13,7 +13,8 @@ import pytest
 
 from tests.harness.real_schemas import ROWS, picture
 from visor_eval import cli
-from visor_eval.commands import run
+from visor_eval.commands.requests import read_model_args, run_request
+from visor_eval.harness.runner import RunRequest
 from visor_eval.records import RunFolder, RunStatus, read_journal
 
 PROGRAM = [sys.executable, "-m", "visor_eval.cli"]
@@ -131,10 +132,27 @@ def test_run_prints_the_table_and_names_the_folder(capsys, checkpoint, data, tmp
     assert "6/6 samples" in captured.err
 
 
-def test_lmms_eval_options_in_model_args(checkpoint):
-    options = cli.build_parser().parse_args(["run", "--model_args", f"pretrained={checkpoint},dtype=bfloat16,keep=3"])
-    request = run.request(options)
-    assert (request.pretrained, request.dtype, request.model_args) == (str(checkpoint), "bfloat16", {"keep": 3})
+@pytest.mark.parametrize("verb", ["run", "oracle", "cka"])
+def test_lmms_eval_options_in_model_args(verb):
+    """The same flags mean the same to every verb; what is given as a flag wins; the flags are left as they were."""
+    given = [verb, "--device", "cpu", "--model_args", "pretrained=there,dtype=bfloat16,device=cuda,keep=3"]
+    options = cli.build_parser().parse_args([*given, "--limit", "5", "--batch-size", "2"])
+    request = run_request(options)
+    assert (request.pretrained, request.dtype, request.device) == ("there", "bfloat16", "cpu")
+    assert (request.model_args, request.limit, request.batch_size) == ({"keep": 3}, 5, 2)
+    assert (request.seed, request.shuffle_images) == (RunRequest.seed, RunRequest.shuffle_images)
+    assert options.pretrained is None
+
+
+def test_ask_takes_them_too():
+    options = cli.build_parser().parse_args(["ask", "a.png", "What?", "--model_args", "config=1+4,factor=4"])
+    given = read_model_args(options)
+    assert (given.config, given.model_args) == ("1+4", {"factor": 4})
+
+
+def test_seed_and_shuffling_reach_the_request():
+    request = run_request(cli.build_parser().parse_args(["run", "--seed", "7", "--shuffle_images"]))
+    assert (request.seed, request.shuffle_images) == (7, True)
 
 
 @pytest.mark.slow

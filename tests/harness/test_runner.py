@@ -142,6 +142,20 @@ def test_other_data_start_another_run(request_for, tmp_path, monkeypatch):
     assert len(list(request_for().output_path.iterdir())) == 2
 
 
+def test_runs_over_different_tasks_know_that_their_data_are_the_same(request_for, tmp_path):
+    """Each task's own hash: not that of the whole choice, and not that of its first documents."""
+    (one,), (both,) = (run(request_for(tasks=tasks, limit=2)) for tasks in (("pope",), ("gqa", "pope")))
+    (more,) = run(request_for(tasks=("pope",), limit=3))
+    assert set(both.run.run.data_hashes) == {"gqa_mini", "pope_mini"}
+    assert one.run.run.same_data(both.run.run)
+    assert one.run.run.same_data(more.run.run)
+    made, _, features = rows("pope")
+    (tmp_path / "other").mkdir()
+    Dataset.from_list(made[::-1], features=features).to_parquet(tmp_path / "other" / "pope.parquet")
+    (other,) = run(request_for(tasks=("pope",), limit=2, data=tmp_path / "other"))
+    assert not other.run.run.same_data(both.run.run)
+
+
 @pytest.mark.parametrize(("limit", "mme", "pope"), [(1, 2, 1), (3, 2, 3), (4, 4, 4), (100, 6, 6)])
 def test_a_limit_never_splits_mme_pairs(request_for, limit, mme, pope):
     (finished,) = run(request_for(tasks=("mme", "pope"), limit=limit))

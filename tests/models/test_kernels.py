@@ -71,6 +71,20 @@ def test_packed_layers_dispatch_the_same_flops():
     assert packed.get_total_flops() == stock.get_total_flops() == 2 * 2 * 5 * (24 * 40 + 40 * 8)
 
 
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(("inputs", "outputs"), [(24, 40), (24, 41), (40, 24)])
+def test_a_single_row_meets_the_same_weights(inputs, outputs, bias):
+    torch.manual_seed(0)
+    layer = nn.Linear(inputs, outputs, bias=bias)
+    for row in (torch.randn(1, inputs), torch.randn(1, 3, inputs)[:, 1:2]):
+        with FlopCounterMode(display=False) as stock:
+            expected = layer(row)
+        for packed in (packed_linears(layer), packed_linears(heads=[layer])):
+            with packed, FlopCounterMode(display=False) as counter:
+                torch.testing.assert_close(layer(row), expected, atol=1e-6, rtol=1e-6)
+            assert counter.get_total_flops() == stock.get_total_flops() == 2 * inputs * outputs
+
+
 def test_what_cannot_be_packed_is_refused():
     with pytest.raises(SetupError, match="float64"), packed_linears(nn.Linear(4, 4).double()):
         pass

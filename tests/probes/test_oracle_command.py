@@ -6,10 +6,11 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
+from visor_eval.analysis import task_score
 from visor_eval.cli import main
 from visor_eval.harness.samples import image_hash
 from visor_eval.harness.slices import images_in
-from visor_eval.records import SweepFolder
+from visor_eval.records import RunFolder, SweepFolder
 from visor_eval.records.pseudo_labels import PseudoLabels
 from visor_tasks.lmms_yaml import MINI_DATA, data_file
 from visor_tasks.mini.rows import rows
@@ -24,7 +25,7 @@ def suite_images() -> set[str]:
 
 def only(folder):
     """The one sweep in ``folder``."""
-    (found,) = (path for path in folder.iterdir() if path.is_dir())
+    (found,) = (path for path in folder.iterdir() if (path / SweepFolder.RECORD_FILE).exists())
     return found
 
 
@@ -34,8 +35,28 @@ def test_the_oracles_table(tmp_path, capsys):
     assert "mini suite: synthetic" in said
     assert "13 configurations, 6 samples" in said
     assert "oracle" in said
+    assert "dense: none of these samples in" in said
     assert f"written: {only(tmp_path)}" in said
     assert len(SweepFolder(only(tmp_path)).load().samples) == 6
+
+
+def test_a_dense_run_of_the_same_samples_stands_beside(tmp_path, capsys):
+    """The newest one in the output folder, or the one that is named."""
+    common = ["--tasks", "gqa", "--limit", "3"]
+    assert main(["run", "--model", "dense", *common, "--output_path", str(tmp_path)]) == 0
+    (dense,) = tmp_path.iterdir()
+    capsys.readouterr()
+    command = ["oracle", *common, "--configs", "1,4;1,7"]
+    assert main([*command, "--output_path", str(tmp_path)]) == 0
+    found = capsys.readouterr().out
+    assert main([*command, "--output_path", str(tmp_path / "elsewhere"), "--dense", str(dense)]) == 0
+    named = capsys.readouterr().out
+    assert f"dense: {dense.name} (embedded:dense-tiny)" in found
+    score = task_score(RunFolder(dense).load().samples)
+    for said in (found, named):
+        header, row = (next(line for line in said.splitlines() if line.startswith(name)) for name in ("task ", "gqa "))
+        assert (header.split()[-1], row.split()[-1]) == ("dense", f"{score:.1f}")
+    assert found.splitlines()[3:-1] == named.splitlines()[3:-1]
 
 
 @pytest.mark.parametrize("rule", ["per-dataset", "per-sample"])
@@ -94,6 +115,8 @@ def test_a_search_ranks_and_proposes(tmp_path, capsys):
         ("--split dev --data .", "leave one of them out"),
         ("--config 1,4", "--configs"),
         ("--prune", "belongs to --search"),
+        ("--dense nowhere", "no run.json"),
+        ("--dense nowhere --search", "oracle's own table"),
         ("--configs 1,2 --tasks gqa --limit 1", "can be chosen from"),
         ("--search --slice 1", "give at least 2"),
         ("--search --suite paper", "paper suite has no dev data"),

@@ -20,8 +20,8 @@ def test_refuses_what_it_does_not_understand(record: CostRecord | SampleRecord |
     good, kind = record.to_dict(), type(record)
     with pytest.raises(SchemaError, match=r"unknown keys \['flopz'\]; valid keys: \['"):
         kind.from_dict({**good, "flopz": 1})
-    with pytest.raises(SchemaError, match=r"newer than 1.*upgrade visor-eval"):
-        kind.from_dict({**good, "schema_version": 2})
+    with pytest.raises(SchemaError, match=rf"newer than {kind.SCHEMA_VERSION}.*upgrade visor-eval"):
+        kind.from_dict({**good, "schema_version": kind.SCHEMA_VERSION + 1})
     first = next(iter(good))
     with pytest.raises(SchemaError, match=rf"missing keys \['{first}'\]"):
         kind.from_dict({key: value for key, value in good.items() if key != first})
@@ -55,6 +55,22 @@ def test_impossible_records() -> None:
         run(status="done")
     with pytest.raises(TypeError, match="not a plain value"):
         sample(metrics={"x": object()}).to_dict()
+
+
+def test_runs_written_before_the_data_hashes_still_load() -> None:
+    old = {key: value for key, value in run().to_dict().items() if key != "data_hashes"}
+    read = RunRecord.from_dict({**old, "schema_version": 1})
+    assert read.data_hashes == {}
+    assert read.same_data(run())
+
+
+def test_the_same_data() -> None:
+    """Frozen suites have one hash; elsewhere each task that both ran counts."""
+    gqa, both = run(data_hashes={"gqa": "1"}), run(data_hashes={"gqa": "1", "pope": "2"})
+    assert gqa.same_data(both)
+    assert gqa.same_data(run(data_hashes={"pope": "3"}))
+    assert not both.same_data(run(data_hashes={"pope": "3"}))
+    assert not run().same_data(run(suite_hash="other"))
 
 
 def test_flops_totals() -> None:

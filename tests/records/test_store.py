@@ -48,7 +48,7 @@ def test_list_runs(tmp_path: Path) -> None:
     [
         ("run.json", lambda text: text[:50], r"a/run.json: "),
         ("run.json", lambda text: text.replace('"model"', '"modle"'), r"unknown keys \['modle'\]"),
-        ("run.json", lambda text: text.replace('"schema_version": 1', '"schema_version": 9'), "newer than 1"),
+        ("run.json", lambda text: text.replace('"schema_version": 2', '"schema_version": 9'), "newer than 2"),
         ("run.json", None, r"a: no run.json"),
         ("samples.jsonl", None, r"a: no samples.jsonl"),
         ("samples.jsonl", lambda text: text[:-9], "last line is cut off"),

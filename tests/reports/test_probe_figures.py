@@ -10,10 +10,11 @@ from matplotlib.text import Text
 
 from tests.analysis import sweeps as made
 from tests.analysis.test_cka import cka_sample
+from tests.records.benches import entry, record, timing
 from tests.records.examples import run
 from tests.reports.studies import write_run
 from visor_eval.cost.configurations import PAPER_CONFIGURATIONS
-from visor_eval.records.bench import BenchEntry, BenchRecord, PhaseTiming
+from visor_eval.records.bench import BenchEntry, BenchRecord
 from visor_eval.records.cka import CkaRun
 from visor_eval.records.sweep import Sweep
 from visor_reports import style
@@ -25,8 +26,6 @@ from visor_reports.reading import read_study
 from visor_reports.study import Board, Study
 from visor_reports.table import Absent
 
-TASKS = {"gqa_mini": "easy", "docvqa_val_mini": "hard"}
-
 
 @pytest.fixture
 def study(tmp_path: Path) -> Study:
@@ -35,19 +34,8 @@ def study(tmp_path: Path) -> Study:
 
 
 def swept(*, generated: bool = True) -> Sweep:
-    """Easy questions need two layers, the first half of the hard ones seven; the router sends all to four layers."""
-    samples = []
-    for task, group in TASKS.items():
-        for number in range(10):
-            need = 7 if group == "hard" and number < 5 else 2
-            results = [
-                replace(
-                    made.result(layers, complete=len(layers) >= need),
-                    **({} if generated else {"score": None, "answer": None}),
-                )
-                for layers in PAPER_CONFIGURATIONS
-            ]
-            samples.append(made.sample(task, number, results, group=group, routed=(1, 4, 7, 16)))
+    """The router sends all to four layers."""
+    samples = made.easy_and_hard(PAPER_CONFIGURATIONS, count=10, hard=7, generated=generated, routed=(1, 4, 7, 16))
     record = replace(run(), config={"configurations": [list(layers) for layers in PAPER_CONFIGURATIONS]}, model="visor")
     return Sweep(run=record, samples=tuple(samples))
 
@@ -130,37 +118,12 @@ def test_cka_figures(study: Study) -> None:
     assert np.asarray(hard.get_ydata())[0] == pytest.approx(0.5)
 
 
-def bench(**changes: object) -> BenchRecord:
-    def entry(method: str, seconds: float, flops: int, configuration: tuple[int, ...] | None = None) -> BenchEntry:
-        timing = PhaseTiming(phase="prefill", seconds=(seconds,) * 5, flops=2 * flops, flops_causal=flops)
-        return BenchEntry(
-            method=method,
-            configuration=configuration,
-            dense_vision_tokens=1458,
-            vision_tokens=1458,
-            timings=(timing,),
-            kv_cache_bytes=None,
-            kv_cache_bytes_held=None,
-            peak_bytes=None,
-        )
+def bench() -> BenchRecord:
+    def timed(method: str, seconds: float, flops: int, configuration: tuple[int, ...] | None = None) -> BenchEntry:
+        return entry(method, 1458, configuration, [timing("prefill", (seconds,) * 5, 2 * flops, flops)])
 
-    record = BenchRecord(
-        run_id="20260101-Bench",
-        backbone="llava-ov-0.5b",
-        random_weights=True,
-        layers=24,
-        dtype="float32",
-        hardware="some processor",
-        threads=1,
-        kernels="stock",
-        batch_size=1,
-        text_tokens=32,
-        decode_steps=1,
-        rounds=5,
-        entries=(entry("dense", 8.0, 800), entry("visor", 2.0, 100, (1, 4)), entry("transformers", 8.0, 800)),
-        provenance=run().provenance,
-    )
-    return replace(record, **changes)  # type: ignore[arg-type]
+    timings = (timed("dense", 8.0, 800), timed("visor", 2.0, 100, (1, 4)), timed("transformers", 8.0, 800))
+    return record(*timings, run_id="20260101-Bench", rounds=5)
 
 
 def test_bench_figure(study: Study) -> None:
@@ -177,6 +140,6 @@ def test_bench_figure(study: Study) -> None:
 
 
 def test_bench_without_dense(study: Study) -> None:
-    (sketch,) = benches(replace(study, bench=(bench(entries=bench().entries[1:2]),)))
+    (sketch,) = benches(replace(study, bench=(replace(bench(), entries=bench().entries[1:2]),)))
     assert isinstance(sketch, Absent)
     assert "compared with dense" in sketch.reason

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from tests.analysis import sweeps as made
+from tests.records.benches import entry, record, timing
 from tests.records.examples import run
 from tests.reports.studies import write_run, write_thirteen
-from visor_eval.records.bench import BenchEntry, BenchFolder, BenchRecord, PhaseTiming
+from visor_eval.records.bench import BenchFolder, BenchRecord
 from visor_eval.records.folder import sample_key
 from visor_eval.records.sweep import SweepFolder
 from visor_reports.reading import read_study
@@ -17,28 +18,19 @@ from visor_reports.tables.oracle_tables import sweep_tables
 from visor_reports.tables.realised_speed import realised_speed, speed_tables
 
 CONFIGURATIONS = ((1, 4), (1, 4, 7), (1, 4, 7, 16))
-TASKS = {"gqa_mini": "easy", "docvqa_val_mini": "hard"}
 
 
 def write_sweep(root, name="sweep", *, generated=True, status="finished", **config):
-    """Easy questions need two layers, half of the hard ones four; the router sends all to three layers."""
+    """The router sends all to three layers."""
     folder = SweepFolder(root / name)
     settings = {"configurations": [list(c) for c in CONFIGURATIONS], "limit": None, "shuffle_images": False}
-    tasks = tuple(TASKS)
+    tasks = tuple(made.EASY_AND_HARD)
     folder.write_run(replace(run(), run_id="sweep", config={**settings, **config}, tasks=tasks, status=status))
     with folder.open_journal() as journal:
-        for task, group in TASKS.items():
-            for number in range(20):
-                need = 4 if group == "hard" and number < 10 else 2
-                results = [
-                    replace(
-                        made.result(layers, complete=len(layers) >= need),
-                        **({} if generated else {"score": None, "answer": None}),
-                    )
-                    for layers in CONFIGURATIONS
-                ]
-                one = made.sample(task, number, results, group=group, routed=(1, 4, 7), router_flops=5)
-                journal.append(sample_key(one), one.to_dict())
+        for one in made.easy_and_hard(
+            CONFIGURATIONS, count=20, hard=4, generated=generated, routed=(1, 4, 7), router_flops=5
+        ):
+            journal.append(sample_key(one), one.to_dict())
     return folder
 
 
@@ -102,38 +94,14 @@ def test_damaged_and_unfinished_sweeps_are_named(tmp_path) -> None:
 
 
 def bench() -> BenchRecord:
-    def timing(phase, milliseconds, flops):
-        seconds = tuple(milliseconds / 1000 * factor for factor in (1.0, 1.1, 0.9))
-        return PhaseTiming(phase=phase, seconds=seconds, flops=flops, flops_causal=flops)
+    def timed(method, configuration, milliseconds, flops):
+        phases = [
+            timing(phase, [each / 1000 * factor for factor in (1.0, 1.1, 0.9)], count, count)
+            for phase, each, count in (("prefill", milliseconds, flops), ("decode", 10, 100))
+        ]
+        return entry(method, 729, configuration, phases)
 
-    def entry(method, configuration, milliseconds, flops):
-        return BenchEntry(
-            method=method,
-            configuration=configuration,
-            dense_vision_tokens=729,
-            vision_tokens=729,
-            timings=(timing("prefill", milliseconds, flops), timing("decode", 10, 100)),
-            kv_cache_bytes=2_000_000,
-            kv_cache_bytes_held=None,
-            peak_bytes=None,
-        )
-
-    return BenchRecord(
-        run_id="20260101-bench",
-        backbone="llava-ov-0.5b",
-        random_weights=True,
-        layers=24,
-        dtype="float32",
-        hardware="a processor",
-        threads=2,
-        kernels="stock",
-        batch_size=1,
-        text_tokens=32,
-        decode_steps=8,
-        rounds=3,
-        entries=(entry("dense", None, 800, 8000), entry("visor", (1, 4), 100, 800)),
-        provenance=run().provenance,
-    )
+    return record(timed("dense", None, 800, 8000), timed("visor", (1, 4), 100, 800), run_id="20260101-bench")
 
 
 def test_realised_speed(tmp_path) -> None:

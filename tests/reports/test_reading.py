@@ -59,6 +59,25 @@ def test_what_differs_in_its_data_never_shares_a_board(tmp_path, change) -> None
     assert sorted(method.name for board in boards for method in board.methods) == ["dense", "visor"]
 
 
+def test_runs_over_different_tasks_of_the_real_suite_share_a_board(tmp_path) -> None:
+    """Each task has its own hash; the suite's is that of what they share."""
+    hashes = {"gqa": "11", "pope": "22", "chartqa": "33"}
+
+    def write(model, run_id, tasks, **changes) -> None:
+        given = {task: {**hashes, **changes}[task] for task in tasks}
+        write_run(tmp_path, model, run_id=run_id, tasks=tasks, suite="paper", counts=8, data_hashes=given)
+
+    write("visor", "a", ("gqa", "pope"))
+    write("visor", "b", ("chartqa",))
+    write("dense", "c", ("pope", "chartqa"))
+    (board,) = read_study(tmp_path).boards
+    assert set(board.method("visor").tasks) == {"gqa", "pope", "chartqa"}
+    write("fastv", "d", ("gqa", "pope"), pope="other")
+    write("m3", "e", ("pope",), pope="other")
+    assert [board.methods[0].model for board in read_study(tmp_path).boards] == ["dense", "fastv"]
+    assert names(read_study(tmp_path))["paper-2"] == ["fastv", "m3"]
+
+
 def test_blind_controls_come_last(tmp_path) -> None:
     write_run(tmp_path, "visor", run_id="a", tasks=("gqa",), counts=60, config={"shuffle_images": True})
     write_run(tmp_path, "visor", run_id="b", tasks=("gqa",), counts=20)
@@ -82,6 +101,15 @@ def test_options_are_told_apart(tmp_path) -> None:
         "visor [1, 4]",
     ]
     assert study.boards[0].dense is None
+
+
+def test_kernels_tell_runs_apart_and_older_records_are_stock(tmp_path) -> None:
+    write_run(tmp_path, "visor", run_id="older", tasks=("gqa",))
+    write_run(tmp_path, "visor", run_id="stock", tasks=("gqa",), config={"kernels": "stock"})
+    write_run(tmp_path, "visor", run_id="packed", tasks=("gqa",), config={"kernels": "packed"})
+    study = read_study(tmp_path)
+    assert sorted(names(study)["mini"]) == ["visor (packed kernels)", "visor (stock kernels)"]
+    assert study.superseded == {"older": "stock"}
 
 
 def test_the_newest_of_equal_runs_counts_and_the_older_is_named(tmp_path) -> None:

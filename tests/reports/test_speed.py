@@ -1,6 +1,6 @@
 """The bench's tables."""
 
-from tests.records.test_bench_record import entry, record, timing
+from tests.records.benches import entry, record, timing
 from visor_eval.records.bench import Phase
 from visor_reports.speed import speed_markdown, speed_tables, speed_text
 

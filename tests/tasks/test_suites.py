@@ -182,7 +182,8 @@ def _stock_results(folder: Path, scratch: Path, texts: dict[str, list[str]]) -> 
         config = load_yaml_config(str(lmms_tasks_folder() / spec.source), mode="full")
         local = {"dataset_path", "dataset_name", "dataset_kwargs", "process_docs"}
         config |= {key: value for key, value in definition(spec, Suite.MINI, folder).items() if key in local}
-        tasks.append(LoadedTask(spec=spec, name=spec.name, task=SuiteTask(config=config), rows=tuple(range(ROWS))))
+        task = SuiteTask(config=config)
+        tasks.append(LoadedTask(spec=spec, name=spec.name, task=task, rows=tuple(range(ROWS)), available=ROWS))
     engine = FakeEngine(answer_table(folder, scratch, texts))
     found = evaluate(ChatModel(Generator(engine=engine)), tasks, scratch=scratch, seed=1)["results"]
     plain = {name: {_plain(key): value for key, value in found[name].items()} for name in texts}

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from transformers import LlavaOnevisionForConditionalGeneration
 
-from visor_eval.training.family import FamilyShape, build_model, build_processor
+from visor_eval.training.family import FamilyShape, build_config, build_model, build_processor
 from visor_eval.training.tokenizer import build_tokenizer
 from visor_eval.visor.config import VisorConfig
 from visor_eval.visor.modules import VisorModules
@@ -28,8 +29,30 @@ def model(tokenizer):
 
 
 @pytest.fixture
+def grouped(tokenizer):
+    """4 query heads of an unusual width on 2 key heads."""
+    config = build_config(tokenizer, TINY)
+    config.text_config.num_attention_heads, config.text_config.num_key_value_heads = 4, 2
+    config.text_config.head_dim = 12
+    torch.manual_seed(2)
+    model = LlavaOnevisionForConditionalGeneration(config)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(0, parameter.shape[-1] ** -0.5)
+            elif "norm" not in name:
+                parameter.normal_(0, 0.1)
+    return model.train()
+
+
+@pytest.fixture
 def visor(model):
     """VISOR modules that do something: gates open, convolution not zero."""
+    return open_modules(model)
+
+
+def open_modules(model):
+    """Blocks behind layers 2 and 5 with open gates and a convolution that is not zero."""
     torch.manual_seed(0)
     config = VisorConfig(candidates=(1, 4), read_layers=(2, 5), configurations=((1,), (1, 4)))
     modules = VisorModules(config, model.config.text_config)

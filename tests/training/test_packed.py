@@ -4,8 +4,10 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.training.conftest import open_modules
 from visor_eval.models.decoder import FixedChoice, SparseDecoder
 from visor_eval.models.llava_onevision import LlavaOnevision
+from visor_eval.training.initialise import BLOCK_COPY, STOCK_COPY, add_visor
 from visor_eval.training.packed import IGNORED, PackedModel, StepPlan
 from visor_eval.training.stream import QuestionTokens, layout_of, pack_items
 from visor_eval.visor.readers import AddedBlock
@@ -52,8 +54,7 @@ def pairs(batch):
     ]
 
 
-@pytest.mark.parametrize(("task", "images"), CASES)
-def test_dense_equals_the_untouched_model(tokenizer, processor, model, task, images):
+def assert_dense_is_stock(tokenizer, processor, model, task, images):
     batch = batch_of(tokenizer, task, images)
     rows = packed_rows(PackedModel(model), batch, StepPlan.dense(6))
     for row, item, question in pairs(batch):
@@ -63,9 +64,7 @@ def test_dense_equals_the_untouched_model(tokenizer, processor, model, task, ima
         torch.testing.assert_close(rows[row], expected, atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("configuration", [(), (1,), (1, 4)])
-@pytest.mark.parametrize(("task", "images"), CASES)
-def test_sparse_equals_the_runtime(tokenizer, processor, model, visor, task, images, configuration):
+def assert_sparse_is_runtime(tokenizer, processor, model, visor, task, images, configuration):
     batch = batch_of(tokenizer, task, images)
     rows = packed_rows(PackedModel(model, visor), batch, StepPlan.sparse(configuration, (2, 5)))
     backbone = LlavaOnevision(model.eval(), processor)
@@ -82,6 +81,41 @@ def test_sparse_equals_the_runtime(tokenizer, processor, model, visor, task, ima
                 state = decoder.decode(torch.tensor([token]), state)
                 steps.append(state.logits[0])
         torch.testing.assert_close(rows[row], torch.stack(steps), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("task", "images"), CASES)
+def test_dense_equals_the_untouched_model(tokenizer, processor, model, task, images):
+    assert_dense_is_stock(tokenizer, processor, model, task, images)
+
+
+@pytest.mark.parametrize("biased", [True, False])
+def test_dense_equals_the_untouched_model_with_grouped_heads(tokenizer, processor, grouped, biased):
+    if not biased:
+        for layer in grouped.model.language_model.layers:
+            for name in ("q_proj", "k_proj", "v_proj"):
+                getattr(layer.self_attn, name).bias = None
+    assert_dense_is_stock(tokenizer, processor, grouped, "docvqa_val", 1)
+
+
+@pytest.mark.parametrize("configuration", [(), (1,), (1, 4)])
+@pytest.mark.parametrize(("task", "images"), CASES)
+def test_sparse_equals_the_runtime(tokenizer, processor, model, visor, task, images, configuration):
+    assert_sparse_is_runtime(tokenizer, processor, model, visor, task, images, configuration)
+
+
+@pytest.mark.parametrize("configuration", [(), (1, 4)])
+def test_sparse_equals_the_runtime_with_grouped_heads(tokenizer, processor, grouped, configuration):
+    visor = open_modules(grouped)
+    assert_sparse_is_runtime(tokenizer, processor, grouped, visor, "docvqa_val", 1, configuration)
+
+
+def test_values_pass_through_grouped_heads(grouped):
+    modules = add_visor(grouped)
+    for attention in (grouped.model.language_model.layers[0].self_attn, modules.blocks["2"]):
+        values, out = attention.v_proj.weight, attention.o_proj.weight
+        read = values.view(2, 12, 32).repeat_interleave(2, dim=0).reshape(48, 32)  # what the four heads carry
+        size = STOCK_COPY if attention is not modules.blocks["2"] else BLOCK_COPY
+        torch.testing.assert_close(out @ read, size * values.T @ values)
 
 
 def test_questions_do_not_see_each_other(tokenizer, model, visor):

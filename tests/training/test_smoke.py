@@ -42,7 +42,7 @@ def test_an_easy_and_a_hard_task_are_learnt(tmp_path):
     )
     model, processor = stages.load_foundation(tmp_path)
     member = Member(model, add_visor(model))
-    recipe = recipes.universal(steps=1200, images=12, phases=(Phase(),))
+    recipe = recipes.universal(steps=1200, images=12, phases=(Phase(),), decay_share=0.4, kept=())
     training, dev = stages.streams(processor, recipe, TASKS)
     train(member, recipe, training, None, tmp_path / "universal")
     load_state(tmp_path / "universal" / "state.safetensors", member.parameters())

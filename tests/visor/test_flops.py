@@ -3,7 +3,6 @@
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import Qwen2Config
 from transformers.models.qwen2.modeling_qwen2 import Qwen2Model
 
 from tests.visor.conftest import random_modules
@@ -12,6 +11,7 @@ from visor_eval.cost import backbone as preset
 from visor_eval.models.decoder import FixedChoice, SparseDecoder
 from visor_eval.models.engine import Engine
 from visor_eval.models.sequence import Prompt
+from visor_eval.models.shapes import decoder_config
 from visor_eval.visor.build import build_visor_zero, visor_engine
 from visor_eval.visor.config import VisorConfig
 from visor_eval.visor.modules import VisorModules
@@ -56,15 +56,7 @@ FULL_SIZE = preset("llava-ov-0.5b").decoder
 @pytest.fixture(scope="module")
 def full_size():
     with torch.device("meta"):
-        config = Qwen2Config(
-            vocab_size=FULL_SIZE.vocab,
-            hidden_size=FULL_SIZE.hidden,
-            intermediate_size=FULL_SIZE.intermediate,
-            num_hidden_layers=FULL_SIZE.layers,
-            num_attention_heads=FULL_SIZE.heads,
-            num_key_value_heads=FULL_SIZE.kv_heads,
-            attn_implementation="sdpa",
-        )
+        config = decoder_config(FULL_SIZE)
         modules = VisorModules(VisorConfig.for_layers(FULL_SIZE.layers), config)
         return Qwen2Model(config), torch.nn.Linear(FULL_SIZE.hidden, FULL_SIZE.vocab, bias=False), modules
 

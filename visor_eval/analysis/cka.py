@@ -45,6 +45,7 @@ class CkaDifference:
 
     consecutive: tuple[Interval, ...]
     first: tuple[Interval, ...]
+    entered: tuple[Interval, ...]  # CKA of what enters the decoder and what layer 1, 2, ... leaves
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,4 +195,5 @@ def _difference(groups: Mapping[str, _Row], states: int) -> CkaDifference | None
     return CkaDifference(
         consecutive=curve([(layer - 1, layer) for layer in range(1, states)]),
         first=curve([(FIRST, layer) for layer in range(1, states)]),
+        entered=curve([(0, layer) for layer in range(1, states)]),
     )

@@ -47,6 +47,7 @@ def pseudo_labels(sweep: Sweep, rule: str = PER_DATASET, *, target: float = TARG
             by_sample[identity] = configurations[cheapest_equal(own, full)]
     config = sweep.run.config
     data = {key: config[key] for key in ("split", "slice", "slice_seed", "limit") if key in config}
+    hashes = {"suite_hash": sweep.run.suite_hash, "data_hashes": dict(sweep.run.data_hashes)}
     return PseudoLabels(
         rule=rule,
         target=target,
@@ -58,7 +59,7 @@ def pseudo_labels(sweep: Sweep, rule: str = PER_DATASET, *, target: float = TARG
         samples={task: len(samples) for task, samples in tasks.items()},
         checkpoint=sweep.run.checkpoint,
         weights_hash=sweep.run.weights_hash,
-        data={"suite": sweep.run.suite, "suite_hash": sweep.run.suite_hash, **data},
+        data={"suite": sweep.run.suite, **hashes, **data},
         run_id=sweep.run.run_id,
     )
 

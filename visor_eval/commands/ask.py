@@ -5,6 +5,7 @@ from pathlib import Path
 
 from visor_eval.commands.console import say
 from visor_eval.commands.flags import Verbs, add_model_flags, flag
+from visor_eval.commands.requests import read_model_args
 
 
 def add(verbs: Verbs) -> None:
@@ -21,16 +22,17 @@ def action(options: argparse.Namespace) -> int:
     """Answer, and say what it cost."""
     from visor_eval.harness.asking import ask
 
+    given = read_model_args(options)
     answer = ask(
-        options.image,
-        options.question,
-        model=options.model,
-        pretrained=options.pretrained,
-        config=options.config,
-        device=options.device,
-        dtype=options.dtype,
-        max_new_tokens=options.max_new_tokens,
-        model_args=options.model_args,
+        given.image,
+        given.question,
+        model=given.model,
+        pretrained=given.pretrained,
+        config=given.config,
+        device=given.device,
+        dtype=given.dtype,
+        max_new_tokens=given.max_new_tokens,
+        model_args=given.model_args,
     )
     cost = answer.cost
     configuration = "every layer" if cost.configuration is None else f"layers {list(cost.configuration)}"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from visor_eval.commands.console import say
-from visor_eval.commands.flags import Verbs, add_model_flags, flag, models, names
+from visor_eval.commands.flags import Verbs, add_kernels, add_model_flags, flag, models, names
 from visor_eval.errors import SetupError
 
 if TYPE_CHECKING:
@@ -33,12 +33,7 @@ def add(verbs: Verbs) -> None:
     flag(parser, "--decode_steps", type=int, default=8, metavar="N", help="timed after each prefill; default 8")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="timings of each method; default 5")
     flag(parser, "--decoder_only", action="store_true", help="leave tower and end to end out: quick at full size")
-    parser.add_argument(
-        "--kernels",
-        choices=("stock", "packed", "compiled"),
-        default="stock",
-        help="stock (default); packed: weights packed for the CPU; compiled: torch.compile",
-    )
+    add_kernels(parser)
     parser.add_argument("--threads", type=int, metavar="N", help="of torch on a CPU")
     parser.add_argument("--layers", type=int, metavar="N", help="decoder layers of random weights, for a quick look")
     flag(parser, "--output_path", default="results", type=Path, help="the record is written below this folder")

@@ -1,10 +1,10 @@
 """`visor-eval cka`: how vision features change from layer to layer."""
 
 import argparse
-from pathlib import Path
 
 from visor_eval.commands.console import say
-from visor_eval.commands.flags import Verbs, add_model_flags, batch_size, flag, models, names
+from visor_eval.commands.flags import Verbs, add_model_flags, add_task_flags
+from visor_eval.commands.requests import run_request
 
 
 def add(verbs: Verbs) -> None:
@@ -15,15 +15,10 @@ def add(verbs: Verbs) -> None:
         description="Linear CKA between the vision features of all pairs of layers, per sample and per task. "
         "An unfinished run with the same settings is continued.",
     )
-    parser.add_argument("--tasks", default="easy,hard", help="groups (easy, hard) and task names, comma-separated")
-    parser.add_argument("--suite", choices=("mini", "paper"), help="default: mini for embedded checkpoints, else paper")
-    parser.add_argument("--limit", type=int, metavar="N", help="at most N samples per task (MME: whole pairs)")
+    add_task_flags(parser)
     parser.add_argument(
         "--unbiased", action="store_true", help="HSIC_1 instead of the paper's biased estimator (formula S1)"
     )
-    flag(parser, "--batch_size", default="auto", help="samples per batch; auto (default) goes by image size")
-    flag(parser, "--output_path", default="results", type=Path, help="records are written below this folder")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="<task>.parquet files instead of the suite's own data")
     add_model_flags(parser, default="dense,visor", several=True)
     parser.set_defaults(action=action)
 
@@ -31,25 +26,9 @@ def add(verbs: Verbs) -> None:
 def action(options: argparse.Namespace) -> int:
     """Measure, print the summary and where the records lie."""
     from visor_eval.harness.hub import prepare
-    from visor_eval.harness.runner import RunRequest, plan
-    from visor_eval.harness.settings import parse_options
-    from visor_tasks.suites import Suite
+    from visor_eval.harness.runner import plan
 
-    request = RunRequest(
-        models=models(options.model),
-        tasks=names(options.tasks),
-        suite=None if options.suite is None else Suite(options.suite),
-        pretrained=options.pretrained,
-        config=options.config,
-        model_args=parse_options(options.model_args),
-        limit=options.limit,
-        batch_size=batch_size(options.batch_size),
-        device=options.device,
-        dtype=options.dtype,
-        output_path=options.output_path,
-        data=options.data,
-    )
-    planned = plan(request)
+    planned = plan(run_request(options))
     prepare(offline=planned.offline)
     from visor_eval.probes.cka import run_cka
 

@@ -1,6 +1,7 @@
 """Flags that several verbs share, spelled as in lmms-eval."""
 
 import argparse
+from pathlib import Path
 from typing import TypeAlias
 
 from visor_eval.errors import SetupError
@@ -16,6 +17,31 @@ def flag(parser: argparse.ArgumentParser, name: str, **settings: object) -> None
 def add_verbose(parser: argparse.ArgumentParser) -> None:
     """`--verbose`: every verb has it."""
     parser.add_argument("-v", "--verbose", action="store_true", help="show what the libraries say, and tracebacks")
+
+
+def add_task_flags(parser: argparse.ArgumentParser) -> None:
+    """Which questions are asked, how many at once, and where what comes of it lies."""
+    parser.add_argument("--tasks", default="easy,hard", help="groups (easy, hard) and task names, comma-separated")
+    parser.add_argument("--suite", choices=("mini", "paper"), help="default: mini for embedded checkpoints, else paper")
+    parser.add_argument("--limit", type=int, metavar="N", help="at most N samples per task (MME: whole pairs)")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="<task>.parquet files instead of the suite's own data")
+    flag(parser, "--batch_size", default="auto", help="samples per batch; auto (default) goes by image size")
+    flag(parser, "--output_path", default="results", type=Path, help="records are written below this folder")
+
+
+def add_seed(parser: argparse.ArgumentParser) -> None:
+    """`--seed`."""
+    parser.add_argument("--seed", type=int, default=1234)
+
+
+def add_kernels(parser: argparse.ArgumentParser) -> None:
+    """`--kernels`: what the decoder's layers run on (`models/kernels.py`)."""
+    parser.add_argument(
+        "--kernels",
+        choices=("stock", "packed", "compiled"),
+        default="stock",
+        help="stock (default); packed: weights packed for the CPU; compiled: torch.compile (docs/speed.md)",
+    )
 
 
 def add_model_flags(parser: argparse.ArgumentParser, *, default: str, several: bool) -> None:

@@ -1,15 +1,18 @@
 """`visor-eval oracle`: the cheapest best configuration of every sample; the search for viable ones; router labels."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from visor_eval.commands.console import say
-from visor_eval.commands.flags import Verbs, add_model_flags, batch_size, flag, models, names
+from visor_eval.commands.flags import Verbs, add_kernels, add_model_flags, add_seed, add_task_flags, flag
+from visor_eval.commands.requests import run_request
 from visor_eval.errors import SetupError
 
 if TYPE_CHECKING:
     from visor_eval.probes.oracle import FinishedSweep
+    from visor_eval.records import Run, Sweep
 
 
 def add(verbs: Verbs) -> None:
@@ -20,9 +23,9 @@ def add(verbs: Verbs) -> None:
         description="Sweep all configurations of a model over the samples, sharing the layers on which they agree. "
         "An unfinished sweep with the same settings is continued.",
     )
-    parser.add_argument("--tasks", default="easy,hard", help="groups (easy, hard) and task names, comma-separated")
-    parser.add_argument("--suite", choices=("mini", "paper"), help="default: mini for embedded checkpoints, else paper")
-    parser.add_argument("--limit", type=int, metavar="N", help="at most N samples per task (MME: whole pairs)")
+    add_task_flags(parser)
+    add_seed(parser)
+    add_kernels(parser)
     parser.add_argument(
         "--configs",
         metavar="all|viable|1,4;1,7",
@@ -47,12 +50,14 @@ def add(verbs: Verbs) -> None:
         "--slice", type=int, metavar="N", help="samples per task of a dev or train slice; default 60, with --search 30"
     )
     flag(parser, "--slice_seed", type=int, default=1, help="seed of that slice")
+    parser.add_argument(
+        "--dense",
+        type=Path,
+        metavar="RUN",
+        help="folder of a dense run of the same samples, to stand beside; default: the newest one below --output_path",
+    )
     parser.add_argument("--keep", type=int, default=13, metavar="N", help="--search: configurations to propose")
     parser.add_argument("--target", type=float, default=0.99, help="--labels: share of the full model's score to reach")
-    flag(parser, "--batch_size", default="auto", help="samples per batch; auto (default) goes by image size")
-    flag(parser, "--output_path", default="results", type=Path, help="records are written below this folder")
-    parser.add_argument("--seed", type=int, default=1234)
-    parser.add_argument("--data", type=Path, metavar="DIR", help="<task>.parquet files instead of the suite's own data")
     add_model_flags(parser, default="visor", several=True)
     parser.set_defaults(action=action)
 
@@ -60,40 +65,28 @@ def add(verbs: Verbs) -> None:
 def action(options: argparse.Namespace) -> int:
     """Sweep, print what came out and where it lies."""
     from visor_eval.harness.hub import prepare
-    from visor_eval.harness.runner import RunRequest, plan
-    from visor_eval.harness.settings import parse_options
+    from visor_eval.harness.runner import plan
     from visor_eval.harness.slices import DataSlice, chosen_split, refuse_evaluation_images
-    from visor_tasks.suites import Suite
 
-    if options.config is not None:
-        raise SetupError(f"--config {options.config}: a sweep runs several; choose them with --configs")
+    request = run_request(options)
+    if request.config is not None:
+        raise SetupError(f"--config {request.config}: a sweep runs several; choose them with --configs")
     if options.prune and not options.search:
         raise SetupError("--prune belongs to --search: an oracle needs every configuration on every sample")
     if options.labels is not None and options.no_answers:
         raise SetupError("--labels need the tasks' scores: leave --no_answers out")
-    split = chosen_split(options.split, search=options.search, labels=options.labels is not None, data=options.data)
+    if options.dense is not None:
+        if options.search or options.labels is not None or options.no_answers:
+            raise SetupError("--dense stands in the oracle's own table: leave out --search, --labels and --no_answers")
+        _read_dense(options.dense)  # mistakes before the sweep, not behind it
+    split = chosen_split(options.split, search=options.search, labels=options.labels is not None, data=request.data)
     size = options.slice if options.slice is not None else 30 if options.search else 60
     with DataSlice(split, size, options.slice_seed) as data:
-        request = RunRequest(
-            models=models(options.model),
-            tasks=names(options.tasks),
-            suite=None if options.suite is None else Suite(options.suite),
-            pretrained=options.pretrained,
-            config=options.config,
-            model_args=parse_options(options.model_args),
-            limit=options.limit,
-            batch_size=batch_size(options.batch_size),
-            device=options.device,
-            dtype=options.dtype,
-            output_path=options.output_path,
-            seed=options.seed,
-            data=options.data or data.folder,
-        )
-        planned = plan(request)
+        planned = plan(replace(request, data=request.data or data.folder))
         prepare(offline=planned.offline)
         data.write(planned)
-        if options.labels is not None and request.data is not None:
-            refuse_evaluation_images(request.data)
+        if options.labels is not None and planned.request.data is not None:
+            refuse_evaluation_images(planned.request.data)
         from visor_eval.probes.oracle import ALL, VIABLE, SweepRequest, run_sweep
 
         finished = run_sweep(
@@ -127,7 +120,7 @@ def _show(options: argparse.Namespace, finished: "FinishedSweep") -> None:
         labels.write(path)
         say(_heading(finished))
         say(labels_table(labels))
-        say(f"labels for `visor-eval train router --labels`: {path}")
+        say(f"labels for `visor-eval train visor/router --labels`: {path}")
     elif options.no_answers:
         from visor_reports.viable import matches_table
 
@@ -137,10 +130,36 @@ def _show(options: argparse.Namespace, finished: "FinishedSweep") -> None:
         from visor_eval.analysis.oracle import oracle_report
         from visor_reports.oracle import oracle_table
 
-        report = oracle_report(sweep.samples, chance=sweep.run.chance, tasks=sweep.run.tasks)
-        say(_heading(finished))
+        dense, line = _dense_beside(options, sweep)
+        beside = () if dense is None else dense.samples
+        report = oracle_report(sweep.samples, chance=sweep.run.chance, tasks=sweep.run.tasks, dense=beside)
+        say(f"{_heading(finished)}\n{line}")
         say(oracle_table(report))
     say(f"written: {folder}")
+
+
+def _dense_beside(options: argparse.Namespace, sweep: "Sweep") -> "tuple[Run | None, str]":
+    """The dense run to show, and a line that names it or says why there is none."""
+    from visor_eval.analysis.dense_run import find_dense_run, misfit
+
+    if options.dense is None:
+        dense = find_dense_run(options.output_path, sweep)
+        reason = f"none of these samples in {options.output_path} (visor-eval run --model dense, or --dense RUN)"
+    else:
+        dense = _read_dense(options.dense)
+        reason = misfit(dense, sweep)
+        dense = dense if reason is None else None
+    return dense, f"dense: {reason if dense is None else f'{dense.run.run_id} ({dense.run.checkpoint})'}"
+
+
+def _read_dense(folder: Path) -> "Run":
+    from visor_eval.analysis.dense_run import read_dense_run
+    from visor_eval.records import StoreError
+
+    try:
+        return read_dense_run(folder)
+    except StoreError as error:
+        raise SetupError(f"--dense: {error}") from error
 
 
 def _heading(finished: "FinishedSweep") -> str:

@@ -1,8 +1,11 @@
 """`visor-eval train RECIPE`: the embedded family, stage by stage."""
 
+from __future__ import annotations
+
 import argparse
+import difflib
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -11,31 +14,53 @@ from visor_eval.commands.flags import Verbs, add_verbose
 from visor_eval.errors import SetupError
 
 if TYPE_CHECKING:
+    from visor_eval.records.pseudo_labels import PseudoLabels
+    from visor_eval.training.processes import Processes
     from visor_eval.training.recipes import LanguageRecipe, RouterRecipe
 
-RECIPES = {
-    "foundation": "build the embedded model, pretrain its encoder, align its projector (about 2 minutes)",
-    "universal": "train the universal VISOR member on it (about an hour on one core)",
-    "dense": "train the dense member from the universal weights (about 25 minutes)",
-    "router": "label a slice of training data and train the router (about 5 minutes)",
-    "export": "write dense-tiny and visor-tiny with their cards",
-    "family": "all of these in order; resumes where it stopped",
-}
 _Recipe = TypeVar("_Recipe", "LanguageRecipe", "RouterRecipe")
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Where a stage runs and what differs from its recipe."""
+
+    work: Path  # the folder of all stages
+    output: Path  # where `export` writes
+    processes: Processes
+    steps: int | None = None  # instead of the recipe's
+    seed: int = 0  # added to the recipe's
+    dtype: str | None = None  # of matrix products: float32, bfloat16; None: the recipe's
+    labels: Path | None = None  # of a router
+
+    def changed(self, recipe: _Recipe) -> _Recipe:
+        """The recipe under another seed or length."""
+        recipe = replace(recipe, seed=recipe.seed + self.seed)
+        return recipe.of_length(self.steps) if self.steps else recipe
+
+    def language(self, recipe: LanguageRecipe) -> LanguageRecipe:
+        """The same, and in another type."""
+        recipe = self.changed(recipe)
+        return recipe if self.dtype is None else replace(recipe, bfloat16=self.dtype == "bfloat16")
 
 
 def add(verbs: Verbs) -> None:
     """Declare the verb."""
     parser = verbs.add_parser("train", help="train the embedded family again, stage by stage; resumes")
-    listed = "; ".join(f"{name}: {text}" for name, text in RECIPES.items())
-    parser.add_argument("recipe", choices=tuple(RECIPES), help=listed)
+    parser.add_argument(
+        "recipe",
+        help="foundation (model, tokenizer, encoder), a language stage (base, visor, dense, m3, ...), STAGE/router or "
+        "STAGE/router-excl, export, or family: everything in order. docs/training.md lists the stages",
+    )
     parser.add_argument(
         "--work", type=Path, default=Path("results/train"), help="folder of all stages; they resume there"
     )
     parser.add_argument("--output", type=Path, help="where `export` writes the checkpoints (default: WORK/checkpoints)")
     parser.add_argument("--steps", type=int, help="steps of the stage, instead of the recipe's")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda; docs/training.md: several processes")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="of matrix products; default: the recipe's")
     parser.add_argument("--labels", type=Path, help="router: labels written by `visor-eval oracle --labels`")
     add_verbose(parser)
     parser.set_defaults(action=action)
@@ -43,66 +68,88 @@ def add(verbs: Verbs) -> None:
 
 def action(options: argparse.Namespace) -> int:
     """Run the recipe and say what was written."""
-    written = run(
-        options.recipe, options.work, options.output, steps=options.steps, seed=options.seed, labels=options.labels
+    import torch
+
+    from visor_eval.training.processes import Processes
+
+    job = Job(
+        work=options.work,
+        output=options.output or options.work / "checkpoints",
+        processes=Processes.launched(options.device),
+        steps=options.steps,
+        seed=options.seed,
+        dtype=options.dtype,
+        labels=options.labels,
     )
-    say(f"written: {written}")
+    torch.set_num_threads(1)  # two threads stall at barriers in layers this small (docs/log.md)
+    written = run(options.recipe, job)
+    if job.processes.is_main:
+        say(f"written: {written}")
+    job.processes.finish()
     return 0
 
 
-def run(
-    recipe: str,
-    work: Path,
-    output: Path | None = None,
-    *,
-    steps: int | None = None,
-    seed: int = 0,
-    labels: Path | None = None,
-) -> Path:
-    """Run the recipe; returns the folder written.
+def run(recipe: str, job: Job) -> Path:
+    """Run one stage, or all of them in order; returns the folder written.
 
     Raises:
-        SetupError: a stage that must run before has not, or labels that cannot be used.
+        SetupError: an unknown stage, one that must run before has not, or labels that cannot be used.
     """
-    import torch
-
-    torch.set_num_threads(1)  # two threads stall at barriers in layers this small (docs/log.md)
-    output = output or work / "checkpoints"
-    if labels is not None and recipe != "router":
-        raise SetupError(f"--labels belongs to `visor-eval train router`, not to {recipe}")
+    if job.labels is not None and "/" not in recipe:
+        raise SetupError(f"--labels belongs to a router, e.g. `visor-eval train visor/router`, not to {recipe}")
     if recipe != "family":
-        return _stage(recipe, work, output, steps, seed, labels)
-    for stage in ("foundation", "universal", "dense", "router", "export"):
+        return _stage(recipe, job)
+    written = job.output
+    for stage in everything():
         log.info("stage %s", stage)
-        written = _stage(stage, work, output, None, seed)
+        written = _stage(stage, replace(job, steps=None))
     return written
 
 
-def _stage(stage: str, work: Path, output: Path, steps: int | None, seed: int, labels: Path | None = None) -> Path:
-    from visor_eval.records import StoreError
-    from visor_eval.records.pseudo_labels import PseudoLabels
-    from visor_eval.training import recipes, stages
+def everything() -> tuple[str, ...]:
+    """All stages in the order in which they need each other."""
+    from visor_eval.training.members import FAMILY
+    from visor_eval.training.recipes import LANGUAGE
+
+    routers = tuple(f"{member.stage}/{member.router}" for member in FAMILY if member.router)
+    return ("foundation", *LANGUAGE, *routers, "export")
+
+
+def _stage(stage: str, job: Job) -> Path:
+    from visor_eval.training import stages
     from visor_eval.training.encoder import EncoderRecipe
     from visor_eval.training.members import export_family
+    from visor_eval.training.recipes import LANGUAGE, ROUTERS
 
-    def shortened(recipe: _Recipe) -> _Recipe:
-        recipe = replace(recipe, seed=seed)
-        return recipe.of_length(steps) if steps else recipe
-
+    known = everything()
+    if stage not in known:
+        close = difflib.get_close_matches(stage, known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}, family"
+        raise SetupError(f"unknown recipe {stage!r}: {hint}")
+    if job.processes.count > 1 and stage not in LANGUAGE:
+        raise SetupError(f"{stage} runs in one process: several can share a language stage ({', '.join(LANGUAGE)})")
+    language, _, router = stage.partition("/")
+    work, device = job.work, job.processes.device
     if stage == "foundation":
         recipe = EncoderRecipe()
-        stages.foundation(work, replace(recipe, pretrain_steps=steps or recipe.pretrain_steps), seed=seed)
-    elif stage == "universal":
-        stages.universal(work, shortened(recipes.universal()))
-    elif stage == "dense":
-        stages.dense(work, shortened(recipes.dense()))
-    elif stage == "router":
-        try:
-            given = None if labels is None else PseudoLabels.read(labels)
-        except StoreError as error:
-            raise SetupError(f"--labels {labels}: {error}") from error
-        stages.router(work, shortened(recipes.RouterRecipe()), given=given)
+        steps = job.steps or recipe.pretrain_steps
+        stages.foundation(work, replace(recipe, pretrain_steps=steps), seed=job.seed, device=device)
+    elif stage == "export":
+        export_family(work, job.output)
+        return job.output
+    elif not router:
+        stages.language(work, job.language(LANGUAGE[stage]), processes=job.processes)
     else:
-        export_family(work, output)
-        return output
+        given = None if job.labels is None else _labels(job.labels)
+        stages.router(work, LANGUAGE[language], job.changed(ROUTERS[router]), given=given, device=device)
     return work / stage
+
+
+def _labels(file: Path) -> PseudoLabels:
+    from visor_eval.records import StoreError
+    from visor_eval.records.pseudo_labels import PseudoLabels
+
+    try:
+        return PseudoLabels.read(file)
+    except StoreError as error:
+        raise SetupError(f"--labels {file}: {error}") from error

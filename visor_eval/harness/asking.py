@@ -1,5 +1,6 @@
 """One image, one question."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from visor_eval.errors import SetupError
 from visor_eval.harness.checkpoints import find_checkpoint
 from visor_eval.harness.hub import prepare
 from visor_eval.harness.registry import default_checkpoint, load_engine, parse_model
-from visor_eval.harness.settings import parse_options, resolve_device, resolve_dtype
+from visor_eval.harness.settings import resolve_device, resolve_dtype
 
 if TYPE_CHECKING:
     from visor_eval.models.engine import Answer
@@ -25,7 +26,7 @@ def ask(
     device: str | None = None,
     dtype: str = "auto",
     max_new_tokens: int = 64,
-    model_args: str | None = None,
+    model_args: Mapping[str, object] | None = None,
 ) -> "Answer":
     """Answer ``question`` about ``image``; the other arguments are those of `visor-eval run`.
 
@@ -49,7 +50,7 @@ def ask(
         device=device,
         dtype=resolve_dtype(dtype, device),
         config=config,
-        **parse_options(model_args),
+        **(model_args or {}),
     )
     (answer,) = engine.answer([Request(images=(picture,), prompt=question, max_new_tokens=max_new_tokens)])
     return answer

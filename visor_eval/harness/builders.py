@@ -1,7 +1,7 @@
 """How the built-in models become engines. Signature: see `registry.py`."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -9,6 +9,7 @@ import torch
 from visor_eval.core.pruning import Pruner
 from visor_eval.core.tokens import Reducer
 from visor_eval.errors import SetupError
+from visor_eval.harness.registry import BuildRequest
 from visor_eval.models.engine import Engine
 from visor_eval.models.files import checkpoint_folder
 from visor_eval.models.layout import Layout
@@ -17,83 +18,52 @@ from visor_eval.models.loading import load_backbone
 from visor_eval.models.reduction import Reduction
 from visor_eval.models.shapes import backbone_shape
 from visor_eval.visor.build import build_visor, build_visor_zero
+from visor_eval.visor.checkpoint import read_visor_config
 
 Newline = Literal["per_row", "none"]
-Part = Reducer | Pruner
 SMALL_HIDDEN = 256  # decoder width
+UNTRAINED_PACKING = 2.0
 
 
-def dense(
-    checkpoint: str,
-    *,
-    device: str,
-    dtype: str,
-    config: str | None,
-    parts: Sequence[Part],
-    newline: Newline = "per_row",
-    unpad: bool = True,
-) -> Engine:
+def dense(request: BuildRequest, *, newline: Newline = "per_row", unpad: bool = True) -> Engine:
     """The unmodified model; with parts, those reducers before its decoder and that pruner inside it."""
-    if config is not None:
-        raise SetupError(f"--config {config}: only visor and visor-zero have configurations")
-    backbone = _load(checkpoint, device, dtype)
-    return dense_engine(backbone, parts, _layout(newline, unpad))
+    if request.config is not None:
+        raise SetupError(f"--config {request.config}: only visor and visor-zero have configurations")
+    return dense_engine(_load(request), request.parts, _layout(newline, unpad))
 
 
-def dense_engine(backbone: LlavaOnevision, parts: Sequence[Part], layout: Layout) -> Engine:
+def dense_engine(backbone: LlavaOnevision, parts: Sequence[object], layout: Layout) -> Engine:
     """As ``dense``, with a loaded backbone at hand."""
     reducers, pruner = _sorted(parts)
     shape = backbone_shape(backbone.model.config, "dense")
     return Engine(backbone, shape, reduction=Reduction(reducers, layout), pruner=pruner)
 
 
-def visor(
-    checkpoint: str,
-    *,
-    device: str,
-    dtype: str,
-    config: str | None,
-    parts: Sequence[Part],
-    newline: Newline = "per_row",
-    unpad: bool = True,
-) -> Engine:
+def visor(request: BuildRequest, *, newline: Newline = "per_row", unpad: bool = True) -> Engine:
     """Trained VISOR."""
-    reduction = Reduction(_reducers_only("visor", parts), _layout(newline, unpad))
-    folder = checkpoint_folder(checkpoint)
-    return build_visor(_load(folder, device, dtype), folder, config=config, reduction=reduction)
+    return _visor(request, _reduction("visor", request, newline, unpad))
 
 
 def visor_tr(
-    checkpoint: str,
-    *,
-    device: str,
-    dtype: str,
-    config: str | None,
-    parts: Sequence[Part],
-    newline: Newline = "per_row",
-    unpad: bool = True,
-    factor: float = 2.0,
+    request: BuildRequest, *, newline: Newline = "per_row", unpad: bool = True, factor: float | None = None
 ) -> Engine:
-    """VISOR on packed tokens; on weights that were not trained for it, packing is training-free."""
-    reduction = Reduction(_reducers_only("visor-tr", parts), _layout(newline, unpad))
-    folder = checkpoint_folder(checkpoint)
-    backbone = _load(folder, device, dtype)
-    return build_visor(backbone, folder, config=config, reduction=reduction, packing=factor)
+    """VISOR on packed tokens; on weights that were not trained for it, packing is training-free (default 2x)."""
+    trained = read_visor_config(checkpoint_folder(request.checkpoint))
+    if factor is None and (trained is None or trained.packing == 1):
+        factor = UNTRAINED_PACKING
+    return _visor(request, _reduction("visor-tr", request, newline, unpad), packing=factor)
 
 
-def visor_zero(
-    checkpoint: str,
-    *,
-    device: str,
-    dtype: str,
-    config: str | None,
-    parts: Sequence[Part],
-    newline: Newline = "per_row",
-    unpad: bool = True,
-) -> Engine:
+def visor_zero(request: BuildRequest, *, newline: Newline = "per_row", unpad: bool = True) -> Engine:
     """VISOR's layer plan on a stock checkpoint, without training."""
-    reduction = Reduction(_reducers_only("visor-zero", parts), _layout(newline, unpad))
-    return build_visor_zero(_load(checkpoint, device, dtype), config=config, reduction=reduction)
+    reduction = _reduction("visor-zero", request, newline, unpad)
+    return build_visor_zero(_load(request), config=request.config, reduction=reduction)
+
+
+def _visor(request: BuildRequest, reduction: Reduction, *, packing: float | None = None) -> Engine:
+    folder = checkpoint_folder(request.checkpoint)
+    backbone = _load(replace(request, checkpoint=str(folder)))
+    return build_visor(backbone, folder, config=request.config, reduction=reduction, packing=packing)
 
 
 def _layout(newline: Newline, unpad: bool) -> Layout:
@@ -103,15 +73,15 @@ def _layout(newline: Newline, unpad: bool) -> Layout:
         raise SetupError(f"--model_args: {error}") from error
 
 
-def _load(checkpoint: str | Path, device: str, dtype: str) -> LlavaOnevision:
+def _load(request: BuildRequest) -> LlavaOnevision:
     """Load a backbone; small decoders run on one CPU thread, since threads would wait longer than they compute."""
-    backbone = load_backbone(checkpoint, device=device, dtype=dtype)
-    if device == "cpu" and backbone.shape.decoder.hidden <= SMALL_HIDDEN:
+    backbone = load_backbone(request.checkpoint, device=request.device, dtype=request.dtype)
+    if request.device == "cpu" and backbone.shape.decoder.hidden <= SMALL_HIDDEN:
         torch.set_num_threads(1)  # measured: docs/log.md
     return backbone
 
 
-def _sorted(parts: Sequence[Part]) -> tuple[tuple[Reducer, ...], Pruner | None]:
+def _sorted(parts: Sequence[object]) -> tuple[tuple[Reducer, ...], Pruner | None]:
     """Reducers in order, and the one pruner."""
     pruners = [part for part in parts if hasattr(part, "prune")]
     if len(pruners) > 1:
@@ -121,11 +91,12 @@ def _sorted(parts: Sequence[Part]) -> tuple[tuple[Reducer, ...], Pruner | None]:
     return reducers, pruners[0] if pruners else None  # type: ignore[return-value]
 
 
-def _reducers_only(model: str, parts: Sequence[Part]) -> tuple[Reducer, ...]:
-    reducers, pruner = _sorted(parts)
+def _reduction(model: str, request: BuildRequest, newline: Newline, unpad: bool) -> Reduction:
+    """The reducers of a model that has no room for a pruner."""
+    reducers, pruner = _sorted(request.parts)
     if pruner is not None:
         raise SetupError(
             f"{type(pruner).__name__} scores vision tokens in layers that {model} runs without them: "
             "use it with dense, or compose visor with a reducer such as visor+visionzip"
         )
-    return reducers
+    return Reduction(reducers, _layout(newline, unpad))

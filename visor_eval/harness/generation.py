@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from visor_eval.errors import SetupError
 from visor_eval.harness.samples import (
@@ -16,6 +16,7 @@ from visor_eval.harness.samples import (
     stop_strings,
     to_request,
 )
+from visor_eval.models.generation import until_stop
 from visor_eval.records import CostRecord, Journal, JournalKey
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ BATCH_PIXELS = 4_000_000  # and at most this many pixels, each counted as the la
 
 Key = tuple[str, int]  # task, document
 Datasets = Mapping[str, Mapping[str, Any]]  # task -> split -> documents
+_Result = TypeVar("_Result")
 
 
 class GenerationError(RuntimeError):
@@ -118,39 +120,32 @@ class Generator:
         return images, tuple(image_hash(image) for image in images)
 
     def _answer(self, batch: list[Sample], datasets: Datasets) -> dict[Key, Finished]:
-        shown = [self._images(sample, datasets) for sample in batch]
-        requests = [to_request(sample, images) for sample, (images, _) in zip(batch, shown, strict=True)]
-        start = time.perf_counter()
-        try:
-            answers = self.engine.answer(requests)
-        except SetupError:
-            raise
-        except Exception as error:
-            if len(batch) > 1 and type(error).__name__ == "OutOfMemoryError":
-                logger.warning("out of memory with %d samples at once; halving the batch", len(batch))
-                middle = len(batch) // 2
-                return {**self._answer(batch[:middle], datasets), **self._answer(batch[middle:], datasets)}
-            raise GenerationError(
-                f"the model failed on {_names(batch)} ({type(error).__name__}: {error}); no answer of this batch counts"
-            ) from error
-        if len(answers) != len(batch):
-            raise GenerationError(f"the model gave {len(answers)} answers to {len(batch)} requests ({_names(batch)})")
-        elapsed_ms = (time.perf_counter() - start) * 1000 / len(batch)
-        finished, lines = {}, []
-        for sample, (_, hashes), answer in zip(batch, shown, answers, strict=True):
-            entry = self._entry(sample, hashes)
-            done = Finished(
-                text=_cut(answer.text, stop_strings(sample.generation)),
-                cost=_timed(answer, elapsed_ms, len(batch)),
-                request_hash=entry.request_hash,
-                image_hashes=hashes,
-            )
-            finished[sample.key] = done
-            if not sample.padding:
-                lines.append((entry, _to_payload(done, answer.token_ids)))
-        if self.journal is not None:
-            self.journal.append_all(lines)
-        self.progress(sum(not sample.padding for sample in batch), False)
+        shown = {sample.key: self._images(sample, datasets) for sample in batch}
+
+        def ask(part: Sequence[Sample]) -> list[tuple["Answer", float]]:
+            start = time.perf_counter()
+            answers = self.engine.answer([to_request(sample, shown[sample.key][0]) for sample in part])
+            elapsed_ms = (time.perf_counter() - start) * 1000 / len(part)
+            return [(answer, elapsed_ms) for answer in answers]
+
+        finished = {}
+        for part, answers in in_memory(batch, ask):
+            lines = []
+            for sample, (answer, elapsed_ms) in zip(part, answers, strict=True):
+                hashes = shown[sample.key][1]
+                entry = self._entry(sample, hashes)
+                done = Finished(
+                    text=until_stop(answer.text, stop_strings(sample.generation)),
+                    cost=_timed(answer, elapsed_ms, len(part)),
+                    request_hash=entry.request_hash,
+                    image_hashes=hashes,
+                )
+                finished[sample.key] = done
+                if not sample.padding:
+                    lines.append((entry, _to_payload(done, answer.token_ids)))
+            if self.journal is not None:
+                self.journal.append_all(lines)
+            self.progress(len(lines), False)
         return finished
 
 
@@ -177,14 +172,45 @@ def batches(samples: Sequence[Sample], batch_size: int | None) -> Iterator[list[
         yield batch
 
 
+def in_memory(
+    batch: Sequence[Sample], model: Callable[[Sequence[Sample]], list[_Result]]
+) -> Iterator[tuple[Sequence[Sample], list[_Result]]]:
+    """Run a model on a batch, halved until it fits into memory.
+
+    Args:
+        batch: samples.
+        model: one result per sample.
+
+    Returns:
+        The parts that it was run on, each with its results as soon as they are there.
+
+    Raises:
+        SetupError: as the model raised it.
+        GenerationError: anything else that it raised, or the wrong number of results.
+    """
+    results = None
+    try:
+        results = model(batch)
+    except SetupError:
+        raise
+    except Exception as error:
+        if len(batch) < 2 or type(error).__name__ != "OutOfMemoryError":
+            told = f"{type(error).__name__}: {error}"
+            raise GenerationError(f"the model failed on {_names(batch)} ({told}); nothing of it counts") from error
+    if results is None:  # behind the except block, which would hold on to the memory of what failed
+        logger.warning("out of memory with %d samples at once; halving the batch", len(batch))
+        middle = len(batch) // 2
+        yield from in_memory(batch[:middle], model)
+        yield from in_memory(batch[middle:], model)
+        return
+    if len(results) != len(batch):
+        raise GenerationError(f"the model gave {len(results)} answers to {len(batch)} requests ({_names(batch)})")
+    yield batch, results
+
+
 def _names(batch: Sequence[Sample]) -> str:
     shown = ", ".join(f"{sample.task} {sample.doc_id}" for sample in batch[:3])
     return shown if len(batch) <= 3 else f"{shown} and {len(batch) - 3} more"
-
-
-def _cut(text: str, stops: Sequence[str]) -> str:
-    """The text before its first stop string."""
-    return text[: min((found for stop in stops if stop and (found := text.find(stop)) >= 0), default=len(text))]
 
 
 def _timed(answer: "Answer", elapsed_ms: float, size: int) -> CostRecord:

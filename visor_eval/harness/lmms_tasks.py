@@ -37,6 +37,7 @@ class LoadedTask:
     name: str  # within its suite
     task: SuiteTask
     rows: tuple[int, ...]  # documents of the full split that are run; position in the cut dataset -> original id
+    available: int  # documents of the full split
 
     @property
     def documents(self) -> Any:
@@ -80,11 +81,11 @@ def _load(spec: TaskSpec, suite: Suite, scratch: Path, limit: int | None, data: 
         raise SetupError(_out_of_reach(spec, suite, error)) from error
     splits: dict[str, Any] = task.dataset  # type: ignore[assignment]
     texts: dict[str, Any] = task.dataset_no_image  # type: ignore[assignment]
-    rows = select_rows(texts[spec.split], spec, limit)
-    if len(rows) < len(splits[spec.split]):
+    rows, available = select_rows(texts[spec.split], spec, limit), len(splits[spec.split])
+    if len(rows) < available:
         texts[spec.split] = texts[spec.split].select(rows)
         task.task_docs = splits[spec.split] = splits[spec.split].select(rows)
-    return LoadedTask(spec=spec, name=name, task=task, rows=tuple(rows))
+    return LoadedTask(spec=spec, name=name, task=task, rows=tuple(rows), available=available)
 
 
 def select_rows(texts: Any, spec: TaskSpec, limit: int | None) -> list[int]:

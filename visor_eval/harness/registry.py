@@ -4,9 +4,8 @@ A name is a built-in model (`dense`, `visor`, `visor-zero`), or an entry point o
 reducer or pruner class (a *part*, with ``reduce`` or ``prune``), or a builder of an engine of its own. Parts compose
 with ``+``: ``visionzip`` is dense with VisionZip before the decoder, ``visor+visionzip`` VISOR with it.
 
-A builder is a function ``(checkpoint, *, device, dtype, config, parts, **options) -> Engine``:
-``checkpoint`` is a folder or hub id, ``config`` the value of ``--config`` or None, ``parts`` the instances to compose,
-``options`` its own keyword arguments, taken from ``--model_args``.
+A builder is a function ``(request: BuildRequest, *, <options>) -> Engine``; its options are keyword arguments of its
+own, taken from ``--model_args``.
 """
 
 import ast
@@ -21,13 +20,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from visor_eval.errors import SetupError
-from visor_eval.harness.checkpoints import find_checkpoint
+from visor_eval.harness.checkpoints import embedded_names, find_checkpoint
 
 if TYPE_CHECKING:
     from visor_eval.models.engine import Engine
 
 ENTRY_POINTS = "visor_eval.methods"
-COMMON = ("checkpoint", "device", "dtype", "config", "parts")  # what every builder is given
+PLAIN = "dense-tiny"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildRequest:
+    """What every builder is given."""
+
+    checkpoint: str  # folder or hub id
+    device: str  # torch device
+    dtype: str  # float32, bfloat16 or float16
+    config: str | None = None  # the value of `--config`; None: the method's default
+    parts: tuple[object, ...] = ()  # reducers and pruners to compose, left to right
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +47,7 @@ class Method:
     name: str
     summary: str
     target: str  # "module:attribute"; imported when the method is used
-    checkpoint: str = "dense-tiny"  # the embedded member it runs on by default
+    checkpoint: str = PLAIN  # the embedded member it runs on by default; a part's class may name its own
     configurable: bool = True  # a builder that `--config` means something to
 
 
@@ -56,9 +66,9 @@ BUILT_IN = (
     ),
     Method(
         name="visor-tr",
-        summary="VISOR on packed vision tokens (2x; --model_args factor=4), training-free unless the checkpoint packs.",
+        summary="VISOR on packed vision tokens: 2x, or --pretrained visor-tr4-tiny; training-free on other weights.",
         target="visor_eval.harness.builders:visor_tr",
-        checkpoint="visor-tiny",
+        checkpoint="visor-tr2-tiny",
     ),
     Method(
         name="visor-zero",
@@ -77,8 +87,8 @@ def methods() -> dict[str, Method]:
 
 
 def ready_methods() -> tuple[str, ...]:
-    """What ``--model all`` runs: every method for which an embedded checkpoint exists."""
-    return tuple(name for name, method in methods().items() if not hasattr(_import(method), "tuned_with"))
+    """What ``--model all`` runs: every method whose embedded checkpoint is there."""
+    return tuple(name for name, method in methods().items() if _home(method) in embedded_names())
 
 
 def parse_model(model: str) -> tuple[Method, ...]:
@@ -105,9 +115,15 @@ def takes_config(model: str) -> bool:
 
 
 def default_checkpoint(model: str) -> str:
-    """The embedded member that ``model`` runs on where the user names no checkpoint."""
-    chosen = {method.checkpoint for method in parse_model(model)} - {"dense-tiny"}
-    return chosen.pop() if len(chosen) == 1 else "dense-tiny"
+    """The embedded member that ``model`` runs on where the user names no checkpoint.
+
+    Raises:
+        SetupError: the methods composed were made for different members.
+    """
+    special = sorted({home for method in parse_model(model) if (home := _home(method))} - {PLAIN})
+    if len(special) > 1:
+        raise SetupError(f"{model}: made for {' and '.join(special)}; name the checkpoint with --pretrained")
+    return special[0] if special else PLAIN
 
 
 def load_engine(
@@ -132,15 +148,16 @@ def load_engine(
     Raises:
         SetupError: unknown method, wrong checkpoint, options that no part of the composition has.
     """
-    checkpoint = find_checkpoint(pretrained, default=default_checkpoint(model))
     builder, classes = _targets(model)
     options, per_part = _deal(model, model_args, builder, classes)
     parts = _make(classes, per_part)
     if pretrained is None:
         for name, make in classes.items():
-            if needed := getattr(make, "tuned_with", None):
+            if _home(methods()[name]) not in embedded_names() and (needed := getattr(make, "tuned_with", None)):
                 raise SetupError(f"{name} runs on {needed}, and none is embedded: name one with --pretrained")
-    return builder(checkpoint.source, device=device, dtype=dtype, config=config, parts=parts, **options)
+    checkpoint = find_checkpoint(pretrained, default=pretrained or default_checkpoint(model))
+    request = BuildRequest(checkpoint=checkpoint.source, device=device, dtype=dtype, config=config, parts=parts)
+    return builder(request, **options)
 
 
 def make_parts(model: str, options: Mapping[str, object]) -> tuple[object, ...]:
@@ -157,6 +174,12 @@ def make_parts(model: str, options: Mapping[str, object]) -> tuple[object, ...]:
     if others:
         raise SetupError(f"{model} does not take {', '.join(others)}")
     return _make(classes, per_part)
+
+
+def _home(method: Method) -> str | None:
+    """The embedded member a method was made for; None where it was trained with and its class names no member."""
+    target = _import(method)
+    return getattr(target, "checkpoint", None if hasattr(target, "tuned_with") else method.checkpoint)
 
 
 def _make(
@@ -205,7 +228,7 @@ def _deal(
 ) -> tuple[dict[str, object], dict[str, dict[str, object]]]:
     """Deal out ``--model_args``: to each part its fields, the rest to the builder."""
     takes = {name: _fields(make) for name, make in classes.items()}
-    own = [name for name in inspect.signature(builder).parameters if name not in COMMON]
+    own = list(inspect.signature(builder).parameters)[1:]  # the first is the request
     options: dict[str, object] = {}
     per_part: dict[str, dict[str, object]] = {name: {} for name in classes}
     for key, value in given.items():

@@ -21,7 +21,7 @@ def fingerprint(run: RunRecord) -> str:
     parts = {
         "model": run.model,
         "weights": run.weights_hash,
-        "suite": [run.suite, run.suite_hash],
+        "suite": [run.suite, run.suite_hash, dict(run.data_hashes)],
         "tasks": list(run.tasks),
         "config": settings,
         "seeds": dict(run.seeds),

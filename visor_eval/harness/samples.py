@@ -113,9 +113,9 @@ def max_new_tokens(generation: Mapping[str, Any]) -> int:
 
 
 def stop_strings(generation: Mapping[str, Any]) -> tuple[str, ...]:
-    """The task's ``until``, as a tuple."""
+    """The task's ``until``, as a tuple; an empty string stops nothing."""
     until = generation.get("until") or ()
-    return (until,) if isinstance(until, str) else tuple(until)
+    return (until,) if isinstance(until, str) else tuple(filter(None, until))
 
 
 def image_hash(image: Image.Image) -> str:

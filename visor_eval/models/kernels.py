@@ -38,7 +38,8 @@ def kernels(name: str, decoders: Sequence[SparseDecoder]) -> Iterator[None]:
     modules = {id(module): module for decoder in decoders for module in decoder.modules}
     with ExitStack() as stack:
         if name == "packed":
-            stack.enter_context(packed_linears(*modules.values()))
+            heads = {id(decoder.lm_head): decoder.lm_head for decoder in decoders}
+            stack.enter_context(packed_linears(*modules.values(), heads=list(heads.values())))
         elif name == "compiled":
             stack.enter_context(_compiled(list(modules.values())))
         yield

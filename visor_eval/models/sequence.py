@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -118,6 +119,7 @@ class Batch:
             [p.vision_positions for p in prompts], batch_first=True, padding_value=PADDING
         )
         self._vision_rotary: Rotary | None = None
+        self._over_rms: tuple[Tensor, Tensor] | None = None  # vision states, and what `vision_over_rms` made of them
         self.ends = tuple(p.length for p in prompts)  # position of each row's next token, unless renumbered
         self.behind: Tensor | None = None  # how far renumbering has moved that position back [batch]
         self._set_text_positions([p.text_positions for p in prompts])
@@ -147,7 +149,7 @@ class Batch:
         rows = torch.tensor(numbers, device=self._text.device)
         part = object.__new__(Batch)
         self._split()
-        part._rotary, part._merged, part._vision_rotary = self._rotary, None, None
+        part._rotary, part._merged, part._vision_rotary, part._over_rms = self._rotary, None, None, None
         part.behind = None if self.behind is None else self.behind[rows]
         for name in ("_text", "_vision", "_vision_positions", "_text_positions", "_place", "_order"):
             setattr(part, name, getattr(self, name)[rows])
@@ -163,7 +165,7 @@ class Batch:
         whole = many[0].fork()
         for batch in many:
             batch._split()
-        whole._merged = whole._vision_rotary = None
+        whole._merged = whole._vision_rotary = whole._over_rms = None
         behind = [batch.behind for batch in many if batch.behind is not None]
         whole.behind = torch.cat(behind) if behind else None
         for name in ("_text", "_vision", "_vision_positions", "_text_positions", "_place", "_order"):
@@ -189,6 +191,22 @@ class Batch:
         if self._vision_rotary is None:
             self._vision_rotary = self._rotary(self._vision, self._vision_positions.clamp(max=max(self.ends)))
         return Lane(self._vision, self._vision_positions, self._vision_rotary, self.vision_lengths)
+
+    def vision_over_rms(self, eps: float) -> Tensor:
+        """Vision states over their root mean square: an RMS norm before its weights; 0 where padded.
+
+        All layers that read between two full layers read the same states, so this is computed once for them.
+
+        Args:
+            eps: added to the mean square; the same for all that ask.
+        """
+        vision = self.vision
+        if self._over_rms is None or self._over_rms[0] is not vision.states:
+            normed = F.rms_norm(vision.states, vision.states.shape[-1:], eps=eps)
+            if vision.valid is not None:
+                normed = normed * vision.valid[..., None]
+            self._over_rms = vision.states, normed
+        return self._over_rms[1]
 
     def set_text(self, states: Tensor, rows: Tensor | None = None) -> None:
         """Replace the text states of ``rows`` (None: all)."""

@@ -228,7 +228,7 @@ def _engine(
     parts = "+".join(name for name in names if not name.startswith("visor") and name != "dense")
     made = make_parts(parts, {}) if parts else ()
     if not takes_config(model):
-        return dense_engine(random.backbone, made, NO_NEWLINES)  # type: ignore[arg-type]
+        return dense_engine(random.backbone, made, NO_NEWLINES)
     reduction = Reduction(made, NO_NEWLINES)  # type: ignore[arg-type]
     if "visor-zero" in names:
         return build_visor_zero(random.backbone, config=config, reduction=reduction)

@@ -2,10 +2,8 @@
 
 import hashlib
 import logging
-import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +12,15 @@ import torch
 from visor_eval.core.cka import cka
 from visor_eval.errors import SetupError
 from visor_eval.harness.collecting import collect
-from visor_eval.harness.generation import GenerationError, batches
-from visor_eval.harness.lmms_tasks import load_tasks
+from visor_eval.harness.generation import batches, in_memory
+from visor_eval.harness.opening import opened
 from visor_eval.harness.progress import Progress
-from visor_eval.harness.registry import load_engine
-from visor_eval.harness.resume import find_unfinished, request_identity
-from visor_eval.harness.runner import Plan, new_record
+from visor_eval.harness.resume import request_identity
+from visor_eval.harness.runner import Plan
 from visor_eval.harness.samples import Sample, image_hash, read_images, request_hash, to_request
-from visor_eval.harness.settings import resolve_device, resolve_dtype
-from visor_eval.models.files import checkpoint_folder, weights_hash
+from visor_eval.harness.session import Session
 from visor_eval.probes.trajectories import Trajectory, WatchedDecoder
-from visor_eval.records import JournalError, JournalKey, RunRecord, RunStatus, StoreError, sample_key, utc_now
+from visor_eval.records import JournalError, JournalKey, RunRecord, StoreError, sample_key
 from visor_eval.records.cka import CkaFolder, CkaRun, CkaSample
 
 if TYPE_CHECKING:
@@ -35,7 +31,6 @@ logger = logging.getLogger(__name__)
 
 SAMPLES_AT_ONCE = 8  # their states are all held: 25 x 8 x 1,485 tokens x 896 in float32 are 1.1 GB
 LEAST_TOKENS = {"biased": 2, "unbiased": 4}  # by estimator
-SAVE_EVERY_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,34 +59,12 @@ def run_cka(planned: Plan, *, unbiased: bool = False) -> list[FinishedCka]:
 
 
 def _run_model(planned: Plan, model: str, estimator: str) -> FinishedCka:
-    started, request = time.monotonic(), planned.request
-    logger.info("%s: loading model and tasks", model)
-    device = resolve_device(request.device)
-    dtype = resolve_dtype(request.dtype, device)
-    source = planned.checkpoints[model].source
-    with tempfile.TemporaryDirectory(prefix="visor-eval-") as scratch:
-        tasks = load_tasks(planned.tasks, planned.suite, Path(scratch), limit=request.limit, data=request.data)
-        engine = load_engine(
-            model, pretrained=source, device=device, dtype=dtype, config=request.config, **request.model_args
-        )
-        probe = _Probe.of(engine, model, estimator)
-        weights = weights_hash(checkpoint_folder(source))
-        settings = {"estimator": estimator}
-        wanted = new_record(planned, model, tasks, weights, device, dtype, kind="cka", settings=settings)
-        record = find_unfinished(request.output_path, wanted, lambda path: CkaFolder(path).read_run()) or wanted
-        if record is not wanted:
-            logger.info("%s: continuing %s", model, record.run_id)
-        folder = CkaFolder(request.output_path / record.run_id)
-        folder.write_run(record)
-        _measure(probe, folder, record, tasks, request.batch_size, started)
-    done = replace(record, status=RunStatus.FINISHED, finished_utc=utc_now(), duration_s=_spent(record, started))
-    folder.write_run(done)
-    return FinishedCka(folder=folder.path, run=folder.load())
-
-
-def _spent(record: RunRecord, started: float) -> float:
-    """Seconds of all sessions, this one included."""
-    return (record.duration_s or 0.0) + time.monotonic() - started
+    with opened(planned, model) as at_hand:
+        probe = _Probe.of(at_hand.engine, model, estimator)
+        session = at_hand.begin(CkaFolder, kind="cka", settings={"estimator": estimator})
+        _measure(probe, session, at_hand.tasks, planned.request.batch_size)
+    session.finish()
+    return FinishedCka(folder=session.folder.path, run=session.folder.load())
 
 
 @dataclass(frozen=True)
@@ -122,20 +95,14 @@ class _Probe:
         return tuple(None if value != value else value for value in similarity[rows, columns].tolist())  # NaN: None
 
 
-def _measure(
-    probe: _Probe,
-    folder: CkaFolder,
-    record: RunRecord,
-    tasks: Sequence["LoadedTask"],
-    batch_size: int | None,
-    started: float,
-) -> None:
+def _measure(probe: _Probe, session: Session[CkaFolder], tasks: Sequence["LoadedTask"], batch_size: int | None) -> None:
     """Append every sample that the journal lacks."""
+    record = session.record
     datasets = {task.name: task.task.dataset for task in tasks}
     by_name = {task.name: task for task in tasks}
     samples = [sample for task in tasks for sample in collect(task)]
-    progress, identity, saved = Progress(record.model, len(samples)), request_identity(record), time.monotonic()
-    with folder.open_journal() as journal:
+    progress, identity = Progress(record.model, len(samples)), request_identity(record)
+    with session.folder.open_journal() as journal:
         recorded = {(key.task, key.doc_id) for key in journal}
         waiting = []
         for sample in samples:
@@ -152,9 +119,7 @@ def _measure(
             journal.append_all([(sample_key(sample), sample.to_dict()) for sample in done])
             imageless += len(batch) - len(done)
             progress.update(len(batch))
-            if time.monotonic() - saved > SAVE_EVERY_S:  # a killed session's time counts too
-                saved = time.monotonic()
-                folder.write_run(replace(record, duration_s=_spent(record, started)))
+            session.keep_time()
         progress.close()
         if imageless:
             logger.info("%s: %d samples without an image have no vision features; left out", record.model, imageless)
@@ -171,20 +136,14 @@ def _compare(
     identity: str,
 ) -> list[CkaSample]:
     """One batch; samples with too few vision tokens are left out."""
-    images = [read_images(sample, datasets[sample.task]) for sample in batch]
-    try:
-        trajectories = probe.trajectories(batch, images)
-    except SetupError:
-        raise
-    except Exception as error:
-        named = ", ".join(f"{sample.task} {sample.doc_id}" for sample in batch)
-        raise GenerationError(f"the model failed on {named} ({type(error).__name__}: {error})") from error
+    images = {sample.key: read_images(sample, datasets[sample.task]) for sample in batch}
+    watched = in_memory(batch, lambda part: probe.trajectories(part, [images[sample.key] for sample in part]))
     done = []
-    for sample, shown, trajectory in zip(batch, images, trajectories, strict=True):
+    for sample, trajectory in (pair for part, seen in watched for pair in zip(part, seen, strict=True)):
         tokens = len(trajectory.distinct[0])
         if tokens < LEAST_TOKENS[probe.estimator]:
             continue
-        task, hashes = tasks[sample.task], [image_hash(image) for image in shown]
+        task, hashes = tasks[sample.task], [image_hash(image) for image in images[sample.key]]
         key = _key(task, sample, hashes, identity)
         done.append(
             CkaSample(

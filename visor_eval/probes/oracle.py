@@ -1,8 +1,6 @@
 """`visor-eval oracle`: every configuration on every sample, recorded and resumable."""
 
 import logging
-import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 from visor_eval.analysis.viable import hopeful
 from visor_eval.errors import SetupError
 from visor_eval.harness.collecting import collect
-from visor_eval.harness.generation import GenerationError, batches
-from visor_eval.harness.lmms_tasks import LoadedTask, load_tasks
+from visor_eval.harness.generation import batches, in_memory
+from visor_eval.harness.lmms_tasks import LoadedTask
+from visor_eval.harness.opening import opened
 from visor_eval.harness.progress import Progress
-from visor_eval.harness.registry import load_engine
-from visor_eval.harness.resume import find_unfinished, request_identity
-from visor_eval.harness.runner import Plan, chance_levels, new_record
+from visor_eval.harness.resume import request_identity
+from visor_eval.harness.runner import Plan
 from visor_eval.harness.samples import Sample, image_hash, read_images, request_hash, to_request
 from visor_eval.harness.scoring import references, score_answers
-from visor_eval.harness.settings import method_settings, resolve_device, resolve_dtype
-from visor_eval.models.files import checkpoint_folder, weights_hash
+from visor_eval.harness.session import Session
+from visor_eval.harness.settings import method_settings
+from visor_eval.models.files import checkpoint_folder
 from visor_eval.probes.prefix_tree import Configuration, every_subset
 from visor_eval.probes.sweeper import Sweeper, Swept, encode_flops
 from visor_eval.records import (
@@ -29,14 +28,12 @@ from visor_eval.records import (
     JournalError,
     JournalKey,
     RunRecord,
-    RunStatus,
     StoreError,
     Sweep,
     SweepFolder,
     SweepSample,
     journalled,
     sample_key,
-    utc_now,
 )
 from visor_eval.visor.checkpoint import read_visor_config
 from visor_eval.visor.config import VisorConfig
@@ -48,7 +45,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 VIABLE, ALL = "viable", "all"
-SAVE_EVERY_S = 5.0
 PRUNE_AFTER = 10  # samples per task
 
 
@@ -122,52 +118,27 @@ def parse_configurations(text: str, settings: VisorConfig) -> tuple[Configuratio
 
 
 def _run_model(planned: Plan, request: SweepRequest, model: str) -> FinishedSweep:
-    started, wanted_run = time.monotonic(), planned.request
-    logger.info("%s: loading model and tasks", model)
-    device = resolve_device(wanted_run.device)
-    dtype = resolve_dtype(wanted_run.dtype, device)
-    source = planned.checkpoints[model].source
-    with tempfile.TemporaryDirectory(prefix="visor-eval-") as scratch:
-        tasks = load_tasks(planned.tasks, planned.suite, Path(scratch), limit=wanted_run.limit, data=wanted_run.data)
-        engine = load_engine(model, pretrained=source, device=device, dtype=dtype, **wanted_run.model_args)
+    with opened(planned, model) as at_hand:
+        engine = at_hand.engine
         if engine.dense:
             raise SetupError(f"{model} has no configurations to sweep: use visor or visor-zero, reducers included")
-        folder = checkpoint_folder(source)
-        settings = read_visor_config(folder) or VisorConfig.for_layers(engine.shape.decoder.layers)
-        configurations = parse_configurations(request.configurations, settings)
-        wanted = new_record(
-            planned,
-            model,
-            tasks,
-            weights_hash(folder),
-            device,
-            dtype,
-            kind="sweep",
-            settings={
-                **method_settings(engine),
-                "configurations": [list(each) for each in configurations],
-                "answers": request.answers,
-                "prune": request.prune,
-                **request.settings,
-            },
+        own = read_visor_config(checkpoint_folder(planned.checkpoints[model].source))
+        configurations = parse_configurations(
+            request.configurations, own or VisorConfig.for_layers(engine.shape.decoder.layers)
         )
-        record = find_unfinished(wanted_run.output_path, wanted, lambda path: SweepFolder(path).read_run()) or wanted
-        if record is not wanted:
-            logger.info("%s: continuing %s", model, record.run_id)
-        record = replace(record, chance=chance_levels(planned, model, tasks))
-        out = SweepFolder(wanted_run.output_path / record.run_id)
-        out.write_run(record)
+        settings = {
+            **method_settings(engine),
+            "configurations": [list(each) for each in configurations],
+            "answers": request.answers,
+            "prune": request.prune,
+            **request.settings,
+        }
+        session = at_hand.begin(SweepFolder, kind="sweep", settings=settings, chance=at_hand.chance_levels())
         sweeper = Sweeper(engine, configurations, answers=request.answers)
-        sweeping = _Sweeping(sweeper, out, record, {task.name: task for task in tasks}, started)
-        sweeping.run(wanted_run.batch_size, prune=request.prune)
-    done = replace(record, status=RunStatus.FINISHED, finished_utc=utc_now(), duration_s=_spent(record, started))
-    out.write_run(done)
-    return FinishedSweep(folder=out.path, sweep=out.load())
-
-
-def _spent(record: RunRecord, started: float) -> float:
-    """Seconds of all sessions, this one included."""
-    return (record.duration_s or 0.0) + time.monotonic() - started
+        sweeping = _Sweeping(sweeper, session, {task.name: task for task in at_hand.tasks})
+        sweeping.run(planned.request.batch_size, prune=request.prune)
+    session.finish()
+    return FinishedSweep(folder=session.folder.path, sweep=session.folder.load())
 
 
 @dataclass
@@ -175,10 +146,13 @@ class _Sweeping:
     """One sweep under way."""
 
     sweeper: Sweeper
-    folder: SweepFolder
-    record: RunRecord
+    session: Session[SweepFolder]
     tasks: Mapping[str, LoadedTask]
-    started: float
+
+    @property
+    def record(self) -> RunRecord:
+        """What is being swept."""
+        return self.session.record
 
     def run(self, batch_size: int | None, *, prune: bool) -> None:
         """Append every sample that the journal lacks."""
@@ -187,7 +161,7 @@ class _Sweeping:
         first = [sample for sample in samples if prune and sample.doc_id < PRUNE_AFTER]
         rest = [sample for sample in samples if not prune or sample.doc_id >= PRUNE_AFTER]
         try:
-            with self.folder.open_journal() as journal:
+            with self.session.folder.open_journal() as journal:
                 if prune:
                     self._run(first, journal, progress, batch_size)
                     self._drop_hopeless(journal, {(sample.task, self._doc_id(sample)) for sample in first})
@@ -196,16 +170,14 @@ class _Sweeping:
             progress.close()
 
     def _run(self, samples: Sequence[Sample], journal: Journal, progress: Progress, batch_size: int | None) -> None:
-        waiting, saved = self._waiting(samples, journal), time.monotonic()
+        waiting = self._waiting(samples, journal)
         if len(waiting) < len(samples):
             progress.update(len(samples) - len(waiting), known=True)
         for batch in batches(waiting, batch_size):
             done = self._sweep(batch)
             journal.append_all([(sample_key(sample), sample.to_dict()) for sample in done])
             progress.update(len(batch))
-            if time.monotonic() - saved > SAVE_EVERY_S:  # a killed session's time counts too
-                saved = time.monotonic()
-                self.folder.write_run(replace(self.record, duration_s=_spent(self.record, self.started)))
+            self.session.keep_time()
 
     def _drop_hopeless(self, journal: Journal, first: set[tuple[str, str]]) -> None:
         """Whole branches fall away with their last configuration."""
@@ -236,25 +208,17 @@ class _Sweeping:
         return JournalKey(sample.task, self._doc_id(sample), request_hash(identity, sample, hashes))
 
     def _sweep(self, batch: Sequence[Sample]) -> list[SweepSample]:
-        images = [self._images(sample) for sample in batch]
-        accepted = [references(self.tasks[sample.task], sample.doc_id) for sample in batch]
-        requests = [to_request(sample, shown) for sample, shown in zip(batch, images, strict=True)]
-        try:
-            swept = self.sweeper.sweep(requests, accepted)
-        except SetupError:
-            raise
-        except Exception as error:
-            if len(batch) > 1 and type(error).__name__ == "OutOfMemoryError":
-                logger.warning("out of memory with %d samples at once; halving the batch", len(batch))
-                middle = len(batch) // 2
-                return [*self._sweep(batch[:middle]), *self._sweep(batch[middle:])]
-            named = ", ".join(f"{sample.task} {sample.doc_id}" for sample in batch[:3])
-            raise GenerationError(
-                f"the model failed on {named} ({type(error).__name__}: {error}); nothing of this batch counts"
-            ) from error
+        images = {sample.key: self._images(sample) for sample in batch}
+        accepted = {sample.key: references(self.tasks[sample.task], sample.doc_id) for sample in batch}
+
+        def sweep(part: Sequence[Sample]) -> list[Swept]:
+            requests = [to_request(sample, images[sample.key]) for sample in part]
+            return self.sweeper.sweep(requests, [accepted[sample.key] for sample in part])
+
         return [
-            self._record(sample, _hashes(shown), texts, found)
-            for sample, shown, texts, found in zip(batch, images, accepted, swept, strict=True)
+            self._record(sample, _hashes(images[sample.key]), accepted[sample.key], found)
+            for part, swept in in_memory(batch, sweep)
+            for sample, found in zip(part, swept, strict=True)
         ]
 
     def _record(self, sample: Sample, hashes: tuple[str, ...], texts: tuple[str, ...], found: Swept) -> SweepSample:

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import torch
 from torch import nn
-from transformers import LlavaOnevisionConfig, LlavaOnevisionForConditionalGeneration, Qwen2Config, SiglipVisionConfig
+from transformers import LlavaOnevisionConfig, LlavaOnevisionForConditionalGeneration
 
 from visor_eval.cost.shapes import BackboneShape, ProjectorShape
 from visor_eval.errors import SetupError
 from visor_eval.models.configs import text_config
 from visor_eval.models.llava_onevision import LlavaOnevision
+from visor_eval.models.shapes import decoder_config, tower_config
 from visor_eval.visor.config import VisorConfig
 from visor_eval.visor.modules import VisorModules
 
@@ -64,33 +65,12 @@ def _config(shape: BackboneShape) -> LlavaOnevisionConfig:
     )
     if tower is None or shape.projector != expected:
         raise SetupError(f"{shape.name} cannot be built with random weights: only LLaVA-OneVision shapes can")
-    vision = SiglipVisionConfig(
-        hidden_size=tower.hidden,
-        intermediate_size=tower.intermediate,
-        num_hidden_layers=tower.layers,
-        num_attention_heads=tower.heads,
-        num_channels=tower.channels,
-        image_size=tower.tile_px,
-        patch_size=tower.patch_px,
-        vision_use_head=False,
-    )
-    text = Qwen2Config(
-        vocab_size=decoder.vocab,
-        hidden_size=decoder.hidden,
-        intermediate_size=decoder.intermediate,
-        num_hidden_layers=decoder.layers,
-        num_attention_heads=decoder.heads,
-        num_key_value_heads=decoder.kv_heads,
-        head_dim=decoder.head_dim,  # type: ignore[call-arg]
-        max_position_embeddings=32_768,
-        tie_word_embeddings=True,
-        bos_token_id=None,
-        eos_token_id=None,
-    )
     steps = range(1, MOST_TILES + 1)
     config = LlavaOnevisionConfig(
-        vision_config=vision,
-        text_config=text,
+        vision_config=tower_config(tower),
+        text_config=decoder_config(
+            decoder, max_position_embeddings=32_768, tie_word_embeddings=True, bos_token_id=None, eos_token_id=None
+        ),
         image_token_index=decoder.vocab - 1,
         video_token_index=decoder.vocab - 2,
         vision_feature_layer=-1,

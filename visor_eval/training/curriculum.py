@@ -47,6 +47,7 @@ LOOK_UPS = Phase(
     adaptive=False,
     two_hop=False,
 )
+EVERYTHING = Phase(weights=(*HARD_MORE, ("ai2d", 1.8), ("gqa", 1.2)), aids=Aids(named=0.03, opened=0.15))
 UNIVERSAL_PHASES = (
     LOOK_UPS,
     Phase(
@@ -96,8 +97,20 @@ UNIVERSAL_PHASES = (
         aids=Aids(named=0.05, opened=0.2),
     ),
     Phase(until=5750, weights=HARD_MORE, aids=Aids(named=0.03, opened=0.15)),
-    Phase(weights=(*HARD_MORE, ("ai2d", 1.8), ("gqa", 1.2)), aids=Aids(named=0.03, opened=0.2)),
+    Phase(  # what stands beside what, again
+        until=7750,
+        weights=(
+            ("gqa", 1.5), ("infovqa_val", 2.0), ("chartqa", 2.0), ("docvqa_val", 2.0), ("ocrbench", 1.0),
+            ("ai2d", 2.0), ("scienceqa_img", 0.7), ("mmstar", 0.8), ("mme", 0.8),
+        ),
+        others=0.3,
+        two_hop=False,
+        skipped=LEARNT,
+        aids=Aids(named=0.05, opened=0.3),
+    ),
+    EVERYTHING,
 )  # fmt: skip
+LAST_PHASE = Phase(weights=(*HARD_MORE, ("ai2d", 1.5)), aids=Aids(opened=0.1))  # of every branch
 DENSE_PHASES = (
     replace(LOOK_UPS, until=250),
     Phase(
@@ -110,5 +123,15 @@ DENSE_PHASES = (
         two_hop=False,
         aids=Aids(named=0.1, opened=0.3),
     ),
-    Phase(weights=HARD_MORE, aids=Aids(opened=0.1)),
+    Phase(
+        until=1300,
+        weights=(
+            ("pope", 1.5), ("mme", 1.5), ("mmstar", 2.0), ("ai2d", 1.5), ("scienceqa_img", 1.5), ("realworldqa", 1.0),
+            ("gqa", 1.0),
+        ),
+        others=0.4,
+        two_hop=False,
+        aids=Aids(named=0.2, opened=0.3),
+    ),
+    EVERYTHING,
 )  # fmt: skip

@@ -7,15 +7,17 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import LlavaOnevisionForConditionalGeneration, PreTrainedTokenizerFast
 
+from visor_eval.models.configs import text_config
+from visor_eval.models.llava_onevision import LlavaOnevision
 from visor_eval.training.family import SIDE
 from visor_eval.training.labels import LabelSet, cell_labels
-from visor_eval.training.packed import tower_features
 from visor_eval.training.stream import Stream
 
 log = logging.getLogger(__name__)
@@ -46,16 +48,21 @@ def related_embeddings(
 ) -> None:
     """Start ``word``, `` word`` and ``Word`` from nearly the same embedding, in place."""
     generator = torch.Generator().manual_seed(seed)
-    table = model.get_input_embeddings().weight.data
+    table = embedding_table(model)
     first: dict[str, int] = {}
     for token in range(len(tokenizer)):
-        key = tokenizer.decode([token]).strip().lower()
+        key = str(tokenizer.decode([token])).strip().lower()
         if not key.isalpha() or len(key) < 2:
             continue
         root = first.setdefault(key, token)
         if root != token:
             fresh = torch.randn(table.shape[1], generator=generator) * table[root].std()
             table[token] = (table[root] + noise * fresh) / (1 + noise**2) ** 0.5
+
+
+def embedding_table(model: LlavaOnevisionForConditionalGeneration) -> Tensor:
+    """The token embeddings themselves, without their gradient [vocabulary, hidden]."""
+    return cast("nn.Embedding", model.get_input_embeddings()).weight.detach()
 
 
 def pretrain_encoder(
@@ -68,21 +75,22 @@ def pretrain_encoder(
     tower. A small penalty keeps its features at unit scale: without it they grew to a norm that the projector could
     not be fitted to (docs/log.md).
     """
-    tower, target_of = model.model.vision_tower, AlignmentTarget(model, stream, labels, recipe)
-    head = nn.Linear(tower.config.hidden_size, len(labels.words))
+    tower, backbone, device = model.model.vision_tower, LlavaOnevision(model), model.device
+    target_of = AlignmentTarget(model, stream, labels, recipe)
+    head = nn.Linear(tower.config.hidden_size, len(labels.words)).to(device)
     nn.init.constant_(head.bias, -4.0)
     parameters = [*tower.parameters(), *model.model.multi_modal_projector.parameters(), *head.parameters()]
 
     def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
         batch = stream.batch(recipe.step_offset + step, recipe.weights(stream.tasks))
-        shown = cell_labels(batch.items, labels).flatten(0, 1)
-        features = tower_features(tower, batch.packed.pixels.flatten(0, 1))
+        shown = cell_labels(batch.items, labels).flatten(0, 1).to(device)
+        features, _ = backbone.tower(batch.packed.pixels.flatten(0, 1).to(device))
         logits = head(features)
         read = F.binary_cross_entropy_with_logits(logits, shown, reduction="none").sum(-1).mean()
         error = target_of.error(model.model.multi_modal_projector(features), shown)
         loss = read + error + recipe.feature_penalty * features.square().mean()
         with torch.no_grad():  # a sub-tile patch counts as read when all its labels are right and it has some
-            native = torch.arange(shown.shape[0]) % batch.packed.pixels.shape[1] > 0
+            native = torch.arange(shown.shape[0], device=device) % batch.packed.pixels.shape[1] > 0
             right = ((logits > 0) == (shown > 0.5)).all(-1)[native]
             some = (shown > 0.5).any(-1)[native]
         return loss, {"cell_accuracy": right[some].float().mean().item(), "unexplained": error.item()}
@@ -94,13 +102,15 @@ def align_projector(
     model: LlavaOnevisionForConditionalGeneration, stream: Stream, labels: LabelSet, recipe: EncoderRecipe
 ) -> list[dict[str, float]]:
     """Fit the projector alone, the tower frozen, to the same target (LLaVA's stage 1 in miniature)."""
-    inner, target_of = model.model, AlignmentTarget(model, stream, labels, recipe)
+    inner, backbone = model.model, LlavaOnevision(model)
+    target_of = AlignmentTarget(model, stream, labels, recipe)
 
     def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
         batch = stream.batch(2 * recipe.step_offset + step, recipe.weights(stream.tasks))
         with torch.no_grad():
-            features = tower_features(inner.vision_tower, batch.packed.pixels.flatten(0, 1))
-        error = target_of.error(inner.multi_modal_projector(features), cell_labels(batch.items, labels).flatten(0, 1))
+            features, _ = backbone.tower(batch.packed.pixels.flatten(0, 1).to(model.device))
+        shown = cell_labels(batch.items, labels).flatten(0, 1).to(model.device)
+        error = target_of.error(inner.multi_modal_projector(features), shown)
         return error, {"unexplained": error.item()}
 
     return _train("align", list(inner.multi_modal_projector.parameters()), loss_of, recipe.align_steps, recipe)
@@ -117,15 +127,14 @@ class AlignmentTarget:
         recipe: EncoderRecipe,
     ) -> None:
         """Take the words' embeddings as they are now; the position code depends on the stream's seed only."""
-        width = model.config.text_config.hidden_size
-        with torch.no_grad():
-            self.words = labels.embeddings(model.get_input_embeddings().weight, stream.tokens)
+        width, table = text_config(model.config).hidden_size, embedding_table(model)
+        self.words = labels.embeddings(table, stream.tokens)
         generator = torch.Generator().manual_seed(stream.seed)
         rows = torch.randn(SIDE, 1, width, generator=generator)
         columns = torch.randn(1, SIDE, width, generator=generator)
-        self.places = (rows + columns).mul(self.words.std() * recipe.position_share).reshape(SIDE * SIDE, width)
-
-        self.seen = torch.ones(len(labels.words))  # running count of each label, for the balance
+        places = (rows + columns).to(table.device)
+        self.places = places.mul(self.words.std() * recipe.position_share).reshape(SIDE * SIDE, width)
+        self.seen = torch.ones(len(labels.words), device=table.device)  # running count of each label, for the balance
         self.cells = 1.0
 
     def error(self, projected: Tensor, shown: Tensor) -> Tensor:
@@ -140,7 +149,7 @@ class AlignmentTarget:
         self.seen += shown.sum((0, 1))
         self.cells += shown.shape[0] * shown.shape[1]
         rarity = (self.cells / self.seen).sqrt()  # [labels]
-        weight = torch.maximum((shown * rarity).amax(-1), torch.ones(()))[..., None]
+        weight = (shown * rarity).amax(-1).clamp(min=1.0)[..., None]
         target = shown @ self.words + self.places
         mean = (weight * target).sum((0, 1)) / weight.sum()
         return (weight * (projected - target).square()).mean() / (weight * (target - mean).square()).mean()

@@ -33,7 +33,8 @@ def row_hits(packed_labels: torch.Tensor, logits: torch.Tensor, labels: torch.Te
     """
     due = packed_labels.flatten(0, 1) != IGNORED
     owner = due.nonzero()[:, 0]
-    wrong = torch.zeros(due.shape[0]).index_add_(0, owner, (logits.argmax(-1) != labels).float())
+    misses = (logits.argmax(-1) != labels).float().to(due.device)
+    wrong = torch.zeros(due.shape[0], device=due.device).index_add_(0, owner, misses)
     return [bool(miss == 0) if asked else None for miss, asked in zip(wrong, due.any(-1), strict=True)]
 
 

@@ -17,7 +17,7 @@ from transformers import (
     SiglipVisionConfig,
 )
 
-from visor_eval.training.tokenizer import CHAT_TEMPLATE, END, IMAGE, PAD, VIDEO
+from visor_eval.training.tokenizer import CHAT_TEMPLATE, END, IMAGE, PAD, VIDEO, token_id
 
 TILE = 56  # pixels
 PATCH = 8  # pixels
@@ -61,17 +61,17 @@ def build_config(tokenizer: PreTrainedTokenizerFast, shape: FamilyShape) -> Llav
         num_attention_heads=shape.heads,
         num_key_value_heads=shape.heads,
         max_position_embeddings=4096,
-        rope_theta=shape.rope_theta,
+        rope_parameters={"rope_type": "default", "rope_theta": shape.rope_theta},
         tie_word_embeddings=True,
         bos_token_id=None,
-        eos_token_id=tokenizer.convert_tokens_to_ids(END),
-        pad_token_id=tokenizer.convert_tokens_to_ids(PAD),
+        eos_token_id=token_id(tokenizer, END),
+        pad_token_id=token_id(tokenizer, PAD),
     )
     return LlavaOnevisionConfig(
         vision_config=vision,
         text_config=text,
-        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE),
-        video_token_index=tokenizer.convert_tokens_to_ids(VIDEO),
+        image_token_index=token_id(tokenizer, IMAGE),
+        video_token_index=token_id(tokenizer, VIDEO),
         vision_feature_layer=-1,
         vision_feature_select_strategy="full",
         vision_aspect_ratio=ASPECT,

@@ -10,6 +10,7 @@ from torch import nn
 from transformers import LlavaOnevisionForConditionalGeneration
 from transformers.models.qwen2.modeling_qwen2 import Qwen2Attention
 
+from visor_eval.models.configs import text_config
 from visor_eval.visor.config import VisorConfig
 from visor_eval.visor.cross_attention import CrossAttentionBlock
 from visor_eval.visor.modules import VisorModules
@@ -33,7 +34,7 @@ def add_visor(
     """
     inner = model.model.language_model
     generator = torch.Generator().manual_seed(seed)
-    modules = VisorModules(config or VisorConfig.for_layers(len(inner.layers)), model.config.text_config)
+    modules = VisorModules(config or VisorConfig.for_layers(len(inner.layers)), text_config(model.config))
     modules.initialise_from(inner)
     for layer in inner.layers:
         attention = layer.self_attn
@@ -43,11 +44,17 @@ def add_visor(
         assert isinstance(block, CrossAttentionBlock)
         _copying(block, BLOCK_COPY, generator)
         nn.init.orthogonal_(block.q_proj.weight, generator=generator)
-        block.k_proj.weight.copy_(block.q_proj.weight)
+        shared = block.shape.heads // block.shape.kv_heads
+        queries = block.q_proj.weight.unflatten(0, (block.shape.kv_heads, shared, -1))
+        block.k_proj.weight.copy_(queries[:, 0].flatten(0, 1))
         block.gate.fill_(gate)
     return modules
 
 
 def _copying(attention: Qwen2Attention | CrossAttentionBlock, size: float, generator: torch.Generator) -> None:
-    nn.init.orthogonal_(attention.v_proj.weight, generator=generator)
-    attention.o_proj.weight.copy_(size * attention.v_proj.weight.T)
+    values = attention.v_proj.weight
+    nn.init.orthogonal_(values, generator=generator)
+    width = attention.shape.head_dim if isinstance(attention, CrossAttentionBlock) else attention.head_dim
+    shared = attention.o_proj.in_features // attention.v_proj.out_features  # heads that read the same values
+    read = values.unflatten(0, (-1, width)).repeat_interleave(shared, dim=0).flatten(0, 1)
+    attention.o_proj.weight.copy_(size / shared * read.T)

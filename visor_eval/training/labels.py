@@ -33,7 +33,7 @@ class LabelSet:
 
     def embeddings(self, table: Tensor, tokens: QuestionTokens) -> Tensor:
         """The mean token embedding of each label [labels, hidden]."""
-        return torch.stack([table[torch.tensor(tokens.ids(word))].mean(0) for word in self.words])
+        return torch.stack([table[torch.tensor(tokens.ids(word), device=table.device)].mean(0) for word in self.words])
 
 
 def cell_labels(items: Sequence[Item], labels: LabelSet) -> Tensor:

@@ -1,7 +1,8 @@
 """Decoder layers as pure functions of (states, weights), so that one compiled graph serves all layers.
 
 The mathematics is that of the stock Qwen2 layer and of ``CrossAttentionBlock``; only the layout differs: several
-questions about one image share its vision tokens. Matrix products run in ``compute`` (bfloat16 doubles their speed on
+questions about one image share its vision tokens. Where several heads share keys and values, their queries stand behind
+each other, so that nothing is repeated. Matrix products run in ``compute`` (bfloat16 doubles their speed on
 CPUs with AVX512-BF16), residuals, norms and softmax in float32.
 """
 
@@ -20,11 +21,11 @@ class LayerWeights(NamedTuple):
 
     norm_in: Tensor
     q: Tensor
-    q_bias: Tensor
+    q_bias: Tensor | None
     k: Tensor
-    k_bias: Tensor
+    k_bias: Tensor | None
     v: Tensor
-    v_bias: Tensor
+    v_bias: Tensor | None
     out: Tensor
     norm_mlp: Tensor
     gate: Tensor
@@ -65,6 +66,7 @@ class BlockWeights(NamedTuple):
     @classmethod
     def of(cls, block: CrossAttentionBlock) -> "BlockWeights":
         """The live parameters of ``block``."""
+        assert block.conv.bias is not None
         return cls(
             block.norm_text.weight, block.norm_vision.weight,
             block.q_proj.weight, block.q_proj.bias,
@@ -85,6 +87,7 @@ class Shape(NamedTuple):
     """What the functions need to know besides tensors."""
 
     heads: int
+    kv_heads: int
     head_dim: int
     eps: float
     compute: torch.dtype
@@ -99,9 +102,15 @@ def _linear(x: Tensor, weight: Tensor, bias: Tensor | None, compute: torch.dtype
     return F.linear(x, weight.to(compute), None if bias is None else bias.to(compute))
 
 
-def _heads(x: Tensor, shape: Shape) -> Tensor:
+def _joined(*biases: Tensor | None) -> Tensor | None:
+    """All of them behind each other, or None where the layer has none."""
+    present = [bias for bias in biases if bias is not None]
+    return torch.cat(present) if present else None
+
+
+def _heads(x: Tensor, heads: int) -> Tensor:
     """[batch, tokens, heads * head_dim] -> [batch, heads, tokens, head_dim]."""
-    return x.view(*x.shape[:2], shape.heads, shape.head_dim).transpose(1, 2)
+    return x.view(*x.shape[:2], heads, -1).transpose(1, 2)
 
 
 def _rotate(x: Tensor, rotary: Rotary) -> Tensor:
@@ -110,22 +119,39 @@ def _rotate(x: Tensor, rotary: Rotary) -> Tensor:
     return x.float() * rotary.cos + turned.float() * rotary.sin
 
 
+def _per_head(left: Tensor, right: Tensor) -> Tensor:
+    """Matrix products head by head; neighbouring heads on the left share one on the right.
+
+    Args:
+        left: [batch, heads, rows, inner].
+        right: [batch, heads or fewer, inner, columns].
+
+    Returns:
+        [batch, heads, rows, columns].
+    """
+    if left.shape[1] == right.shape[1]:
+        return left @ right
+    batch, heads, rows, inner = left.shape
+    return (left.reshape(batch, right.shape[1], -1, inner) @ right).view(batch, heads, rows, -1)
+
+
 def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, shape: Shape) -> Tensor:
-    """Attention on [batch, heads, tokens, head_dim]; returns [batch, tokens, heads * head_dim]."""
-    scores = (q @ k.transpose(-1, -2)).float() * shape.head_dim**-0.5
+    """Attention of [batch, heads, tokens, head_dim]; returns [batch, tokens, heads * head_dim]."""
+    scores = _per_head(q, k.transpose(-1, -2)).float() * shape.head_dim**-0.5
     if bias is not None:
         scores = scores + bias
-    mixed = torch.softmax(scores, dim=-1).to(v.dtype) @ v
+    mixed = _per_head(torch.softmax(scores, dim=-1).to(v.dtype), v)
     return mixed.transpose(1, 2).reshape(q.shape[0], q.shape[2], -1)
 
 
 def _qkv(x: Tensor, w: LayerWeights, rotary: Rotary, shape: Shape) -> tuple[Tensor, Tensor, Tensor]:
     normed = rms_norm(x, w.norm_in, shape.eps).to(shape.compute)
     weight = torch.cat((w.q, w.k, w.v))
-    joint = _linear(normed, weight, torch.cat((w.q_bias, w.k_bias, w.v_bias)), shape.compute)
-    q, k, v = joint.chunk(3, dim=-1)
-    q, k = _rotate(_heads(q, shape), rotary), _rotate(_heads(k, shape), rotary)
-    return q.to(shape.compute), k.to(shape.compute), _heads(v, shape)
+    joint = _linear(normed, weight, _joined(w.q_bias, w.k_bias, w.v_bias), shape.compute)
+    widths = [heads * shape.head_dim for heads in (shape.heads, shape.kv_heads, shape.kv_heads)]
+    q, k, v = joint.split(widths, dim=-1)
+    q, k = _rotate(_heads(q, shape.heads), rotary), _rotate(_heads(k, shape.kv_heads), rotary)
+    return q.to(shape.compute), k.to(shape.compute), _heads(v, shape.kv_heads)
 
 
 def _finish(x: Tensor, attended: Tensor, w: LayerWeights, shape: Shape) -> Tensor:
@@ -176,14 +202,14 @@ def full_layer(
     scale = shape.head_dim**-0.5
     grouped = q.view(images, per_image, shape.heads, tokens, shape.head_dim).transpose(1, 2)
     grouped = grouped.reshape(images, shape.heads, per_image * tokens, shape.head_dim)
-    to_vision = (grouped @ k_v.transpose(-1, -2)).float() * scale  # [images, heads, questions * tokens, seen]
-    to_text = (q @ k.transpose(-1, -2)).float() * scale + causal_text  # [rows, heads, tokens, tokens]
+    to_vision = _per_head(grouped, k_v.transpose(-1, -2)).float() * scale  # [images, heads, questions * tokens, seen]
+    to_text = _per_head(q, k.transpose(-1, -2)).float() * scale + causal_text  # [rows, heads, tokens, tokens]
     to_text = to_text.view(images, per_image, shape.heads, tokens, tokens).transpose(1, 2)
     to_text = to_text.reshape(images, shape.heads, per_image * tokens, tokens)
     weights = torch.softmax(torch.cat((to_vision, to_text), dim=-1), dim=-1).to(shape.compute)
-    from_vision = (weights[..., :seen] @ v_v).view(images, shape.heads, per_image, tokens, shape.head_dim)
+    from_vision = _per_head(weights[..., :seen], v_v).view(images, shape.heads, per_image, tokens, shape.head_dim)
     own = weights[..., seen:].view(images, shape.heads, per_image, tokens, tokens).transpose(1, 2)
-    from_text = own.reshape(rows, shape.heads, tokens, tokens) @ v
+    from_text = _per_head(own.reshape(rows, shape.heads, tokens, tokens), v)
     attended = from_vision.transpose(1, 2).reshape(rows, shape.heads, tokens, shape.head_dim) + from_text
     attended = attended.transpose(1, 2).reshape(rows, tokens, -1)
     return _finish(text, attended, w, shape), new_vision
@@ -205,8 +231,8 @@ def read_block(text: Tensor, vision: Tensor, w: BlockWeights, shape: Shape) -> T
     kv = _linear(positioned, torch.cat((w.k, w.v)), torch.cat((w.k_bias, w.v_bias)), shape.compute)
     k, v = kv.chunk(2, dim=-1)
     queries = rms_norm(text, w.norm_text, shape.eps).to(shape.compute).view(images, -1, width)
-    q = _heads(_linear(queries, w.q, w.q_bias, shape.compute), shape)
-    attended = _attend(q, _heads(k, shape), _heads(v, shape), None, shape)
+    q = _heads(_linear(queries, w.q, w.q_bias, shape.compute), shape.heads)
+    attended = _attend(q, _heads(k, shape.kv_heads), _heads(v, shape.kv_heads), None, shape)
     return text + w.gate * _linear(attended, w.out, None, shape.compute).float().view(rows, tokens, width)
 
 

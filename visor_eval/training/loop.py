@@ -1,4 +1,7 @@
-"""The language training loop: universal and dense members, resumable, everything drawn from (seed, step)."""
+"""The language training loop: universal and dense members, resumable, everything drawn from (seed, step).
+
+With several processes each takes some of a step's images (processes.py); the step is the same.
+"""
 
 import csv
 import logging
@@ -13,16 +16,20 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import LlavaOnevisionForConditionalGeneration
 
+from visor_eval.models.reduction import Reduction
 from visor_eval.training.aids import is_aid
 from visor_eval.training.evaluate import Tally, evaluate, evaluation_batches, row_hits
 from visor_eval.training.packed import PackedModel, StepPlan
-from visor_eval.training.recipes import Configuration, LanguageRecipe
-from visor_eval.training.state import Progress, load_state, save_state
+from visor_eval.training.processes import Processes
+from visor_eval.training.recipes import Configuration, LanguageRecipe, Learns
+from visor_eval.training.state import STATE, Progress, load_state, save_state, state_name
 from visor_eval.training.stream import Stream
 from visor_eval.visor.modules import VisorModules
+from visor_eval.visor.packing import packers
 from visor_tasks.mini import Question
 
 log = logging.getLogger(__name__)
+ELSEWHERE = ("model.model.vision_tower.", "visor.router.")  # trained in stages of their own
 SMOOTHING = 0.98  # of the per-task training accuracy, per batch that holds the task
 
 
@@ -33,11 +40,23 @@ class Member:
     model: LlavaOnevisionForConditionalGeneration
     visor: VisorModules | None
 
-    def __post_init__(self) -> None:
-        """Freeze the tower; everything else learns."""
-        self.model.model.vision_tower.requires_grad_(False)
-        if self.visor is not None and self.visor.router is not None:
-            self.visor.router.requires_grad_(False)
+    def to(self, device: torch.device) -> "Member":
+        """Move the weights, in place."""
+        for module in (self.model, self.visor):
+            if module is not None:
+                module.to(device)  # type: ignore[arg-type]
+        return self
+
+    def learn(self, what: Learns) -> dict[str, nn.Parameter]:
+        """Let only these weights learn, and return them by name; ``all`` are those of ``parameters``."""
+        for module in (self.model, self.visor):
+            if module is not None:
+                module.requires_grad_(False)
+        parts = {"blocks": "visor.blocks.", "projector": "model.model.multi_modal_projector.", "all": ""}
+        learning = {name: value for name, value in self.parameters().items() if name.startswith(parts[what])}
+        for value in learning.values():
+            value.requires_grad_(True)
+        return learning
 
     @property
     def depth(self) -> int:
@@ -45,20 +64,18 @@ class Member:
         return len(self.model.model.language_model.layers)
 
     def parameters(self) -> dict[str, nn.Parameter]:
-        """Trainable parameters by name, tied ones once."""
+        """All parameters but the tower's and the router's, by name, tied ones once."""
         named = {f"model.{name}": parameter for name, parameter in self.model.named_parameters()}
         if self.visor is not None:
             named |= {f"visor.{name}": parameter for name, parameter in self.visor.named_parameters()}
-        return {name: parameter for name, parameter in named.items() if parameter.requires_grad}
+        return {name: parameter for name, parameter in named.items() if not name.startswith(ELSEWHERE)}
 
     def plans(self, configurations: Sequence[Configuration]) -> dict[str, StepPlan]:
-        """Named plans: every configuration, cross-attention only, dense."""
-        named = {"dense": StepPlan.dense(self.depth)}
-        if self.visor is not None:
-            read = self.visor.config.read_layers
-            named |= {"cross_only": StepPlan.sparse((), read)}
-            named |= {plan_name(each): StepPlan.sparse(each, read) for each in configurations}
-        return named
+        """Named plans: dense for a dense member, cross-attention only and every configuration for the others."""
+        if self.visor is None:
+            return {"dense": StepPlan.dense(self.depth)}
+        named = {plan_name(each): StepPlan.of(self.visor, each) for each in configurations}
+        return {"cross_only": StepPlan.of(self.visor, ()), **named}
 
 
 def plan_name(configuration: Configuration) -> str:
@@ -96,12 +113,13 @@ def plan_of(recipe: LanguageRecipe, step: int, member: Member) -> StepPlan:
     draw = random.Random(f"plan/{recipe.seed}/{step}")
     kind = draw.random()
     if kind < recipe.dense_share:
-        return StepPlan.dense(member.depth)
+        reducers = packers(member.visor.config) if member.visor is not None else draw.choice(recipe.reducers)
+        return StepPlan.dense(member.depth, Reduction(reducers))
     assert member.visor is not None, "sparse steps need VISOR modules"
-    config = member.visor.config
     if kind < recipe.dense_share + recipe.cross_only_share:
-        return StepPlan.sparse((), config.read_layers)
-    return StepPlan.sparse(draw.choice(config.configurations), config.read_layers)
+        return StepPlan.of(member.visor, ())
+    config = member.visor.config
+    return StepPlan.of(member.visor, config.largest if recipe.largest_only else draw.choice(config.configurations))
 
 
 def task_weights(
@@ -117,30 +135,50 @@ def task_weights(
     }
 
 
-def train(member: Member, recipe: LanguageRecipe, stream: Stream, dev: Stream | None, folder: Path) -> Progress:
+def train(
+    member: Member,
+    recipe: LanguageRecipe,
+    stream: Stream,
+    dev: Stream | None,
+    folder: Path,
+    start: Path | None = None,
+    processes: Processes | None = None,
+) -> Progress:
     """Run or resume ``recipe``; state, curve and evaluations go to ``folder``.
 
     Args:
-        member: what to train, in place.
+        member: what to train, in place and on the device where it is.
         recipe: how.
         stream: training data.
         dev: evaluation data (the dev split), or None for no evaluation.
         folder: ``state.safetensors`` there is resumed from if it exists.
+        start: another stage's state, from which a run that has not begun takes its optimiser's moments and the running
+            accuracies; its weights are in ``member`` already.
+        processes: who shares the work; default: nobody.
+
+    Raises:
+        SetupError: more processes than images in a batch.
     """
-    parameters = member.parameters()
+    device = member.model.device
+    processes = processes or Processes(device)
+    processes.check(stream.fewest_images)
+    parameters = member.learn(recipe.learns)
     optimizer = build_optimizer(parameters, recipe)
     progress = Progress(accuracy=dict.fromkeys(stream.tasks, 0.0))
-    state = folder / "state.safetensors"
+    state = folder / STATE
+    if not state.exists() and start is not None:
+        progress.accuracy |= load_state(start, parameters, optimizer).accuracy
     if state.exists():
         progress = load_state(state, parameters, optimizer)
         progress.accuracy = dict.fromkeys(stream.tasks, 0.0) | progress.accuracy
-        for name in ("curve.csv", "dev.csv"):
+        for name in ("curve.csv", "dev.csv") if processes.is_main else ():
             forget_later(folder / name, progress.step)
         log.info("%s: resumed after step %d", recipe.name, progress.step)
     compute = torch.bfloat16 if recipe.bfloat16 else torch.float32
     packed = PackedModel(member.model, member.visor, compute, recipe.compiled)
     judge = PackedModel(member.model, member.visor, compute)
-    batches = evaluation_batches(dev, recipe.evaluation_images) if dev else []
+    processes.agree([*member.model.parameters(), *(member.visor.parameters() if member.visor else ())])
+    batches = evaluation_batches(dev, recipe.evaluation_images) if dev and processes.is_main else []
     losses: list[float] = []
     while progress.step < recipe.steps:
         started, step = time.monotonic(), progress.step
@@ -149,26 +187,36 @@ def train(member: Member, recipe: LanguageRecipe, stream: Stream, dev: Stream | 
         phase = recipe.phase_at(step)
         weights = task_weights(recipe, stream.tasks, progress.accuracy, step)
         batch = stream.batch(step, weights, phase.asks if phase.selects else None, phase.aids)
-        logits, labels = packed.answer_logits(batch.packed, plan_of(recipe, step, member))
-        loss = F.cross_entropy(logits, labels)
+        plan = plan_of(recipe, step, member)
+        mine = batch.share(processes.index, processes.count)
+        logits, labels = packed.answer_logits(mine.packed, plan)
+        loss = F.cross_entropy(logits, labels) * (mine.answer_tokens / batch.answer_tokens)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        processes.add_gradients(parameters.values())
         nn.utils.clip_grad_norm_(parameters.values(), recipe.clip)
         optimizer.step()
-        losses.append(loss.item())
-        hits = row_hits(batch.packed.labels, logits.detach(), labels)
+        losses.append(processes.total(loss.detach()).item())
+        hits = row_hits(mine.packed.labels, logits.detach(), labels)
+        hits = processes.merge(hits, stream.questions, len(batch.items))
         _smooth(progress.accuracy, batch.questions, hits)
         progress.step += 1
         progress.images += len(batch.items)
         progress.questions += sum(hit is not None for hit in hits)
         progress.seconds += time.monotonic() - started
         if progress.step % recipe.report_every == 0:
-            _report(folder, recipe, progress, sum(losses) / len(losses))
+            if processes.is_main:
+                _report(folder, recipe, progress, sum(losses) / len(losses))
             losses.clear()
         if batches and progress.step % recipe.evaluate_every == 0:
             write_evaluation(folder, recipe.name, progress.step, evaluate(judge, batches, _watched(member)))
+        if not processes.is_main:
+            continue
         if progress.step % recipe.save_every == 0 or progress.step == recipe.steps:
-            save_state(state, parameters, optimizer, progress)
+            save_state(state, member.parameters(), optimizer, progress)
+        if progress.step in recipe.kept:
+            save_state(folder / state_name(progress.step), member.parameters(), optimizer, progress)
+    processes.wait()
     return progress
 
 

@@ -1,22 +1,24 @@
 """Which members the family has, what their cards say, and the dev evaluation behind the cards."""
 
-import csv
 import json
 import logging
 import os
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from transformers import LlavaOnevisionProcessor
 
+from visor_eval.models.reduction import Reduction
 from visor_eval.training import stages
 from visor_eval.training.evaluate import Tally, evaluate, evaluation_batches
 from visor_eval.training.export import Card, accuracies, asked, export
 from visor_eval.training.loop import Member
 from visor_eval.training.packed import PackedModel, StepPlan
-from visor_eval.training.recipes import LanguageRecipe
-from visor_eval.training.state import Progress
+from visor_eval.training.recipes import FOUNDATION, LANGUAGE, ROUTERS, LanguageRecipe
+from visor_eval.training.state import STATE, Progress, read_progress, state_name
 from visor_tasks.mini.stream import GENERATOR_VERSION
 
 log = logging.getLogger(__name__)
@@ -27,72 +29,139 @@ DATA = (
 )
 
 
-def export_family(work: Path, output: Path, dev_images: int = DEV_IMAGES) -> None:
-    """Evaluate both members on dev and write ``dense-tiny`` and ``visor-tiny`` under ``output``.
+@dataclass(frozen=True, kw_only=True)
+class Shipped:
+    """One checkpoint of the package."""
+
+    name: str
+    stage: str  # of recipes.LANGUAGE
+    summary: str  # for `visor-eval list`
+    router: str | None = None  # of recipes.ROUTERS
+
+
+FAMILY = (
+    Shipped(name="visor-tiny", stage="visor", router="router", summary="universal VISOR with router"),
+    Shipped(name="dense-tiny", stage="dense", summary="the dense model of the family"),
+    Shipped(name="visor-tr2-tiny", stage="visor-tr2", router="router", summary="VISOR-TR, 2x packed, with router"),
+    Shipped(
+        name="visor-tr2-excl-tiny",
+        stage="visor-tr2",
+        router="router-excl",
+        summary="the same weights, their router trained without three tasks (S7)",
+    ),
+    Shipped(name="visor-tr4-tiny", stage="visor-tr4", router="router", summary="VISOR-TR, 4x packed, with router"),
+    Shipped(name="visor-half-tiny", stage="visor-half", router="router", summary="VISOR after half of its data (S10)"),
+    Shipped(name="visor-stage2-tiny", stage="visor-stage2", summary="VISOR trained with all its layers only (stage 2)"),
+    Shipped(name="m3-tiny", stage="m3", summary="dense trained on M3's scales 1, 4, 8 and 16"),
+    Shipped(name="vispruner-tiny", stage="vispruner", summary="dense trained with VisPruner"),
+    Shipped(name="vispruner-16x-tiny", stage="vispruner-16x", summary="dense trained with VisPruner at 16x"),
+    Shipped(
+        name="visionzip-dagger-tiny", stage="visionzip-dagger", summary="dense, its projector tuned with VisionZip"
+    ),
+)
+
+
+def export_family(work: Path, output: Path, dev_images: int = DEV_IMAGES, names: tuple[str, ...] = ()) -> None:
+    """Evaluate members on dev and write one folder each under ``output``.
 
     Where a stage was not one run of its recipe, ``work/notes.json`` (stage -> text) tells what was done instead.
+
+    Args:
+        work: the folder of all stages.
+        output: where.
+        dev_images: per task.
+        names: the members to write; none: all whose stage has run.
     """
     file = work / "notes.json"
     notes: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
-    foundation = json.loads((work / "foundation" / "report.json").read_text())
-    encoder = {
-        "note": notes.get("foundation", "one run of the recipe"),
-        "stage": "encoder and alignment",
-        "recipe": foundation["recipe"],
-        "seconds": round(foundation["seconds"]),
+    for shipped in FAMILY:
+        there = (work / shipped.stage / STATE).exists()
+        if shipped.name in names or (not names and there):
+            _export(work, output / shipped.name, shipped, notes, dev_images)
+        elif not names:
+            log.warning("%s left out: stage %s has not run", shipped.name, shipped.stage)
+
+
+def _export(work: Path, folder: Path, shipped: Shipped, notes: Mapping[str, str], dev_images: int) -> None:
+    recipe = LANGUAGE[shipped.stage]
+    router = ROUTERS[shipped.router] if shipped.router else None
+    member, processor, progress = stages.load_member(work, recipe, router)
+    found = _on_dev(member, processor, _plans(member, recipe), dev_images)
+    lineage = _lineage(work, recipe, progress)
+    card = Card(
+        name=shipped.name,
+        summary=f"{shipped.summary}, {_millions(member)} M parameters; mini suite only",
+        description=f"A member of visor-eval's embedded family: {shipped.summary}.",
+        generator_version=GENERATOR_VERSION,
+        data=DATA,
+        stages=(_foundation(work, notes), *(_stage(each, done, notes) for each, done in lineage)),
+        seeds={"training": recipe.seed, "dev": stages.DEV_SEED},
+        hardware=hardware(),
+        dev_accuracy=accuracies(found),
+        dev_questions=asked(found),
+        router={} if router is None else _router(work / recipe.name / router.name),
+    )
+    curves = {work / each.name / "curve.csv": done.step for each, done in lineage}
+    export(member, processor, card, curves, folder)
+
+
+def _plans(member: Member, recipe: LanguageRecipe) -> dict[str, StepPlan]:
+    """What the card's table shows: every configuration, or every reducer the member was trained with."""
+    if member.visor is not None:
+        return member.plans(member.visor.config.configurations)
+    return {
+        " + ".join(repr(reducer) for reducer in reducers) or "dense": StepPlan.dense(member.depth, Reduction(reducers))
+        for reducers in recipe.reducers
     }
-    encoder |= {
-        "steps": sum(curve[-1]["step"] + 1 for curve in foundation["curves"].values()),
+
+
+def _lineage(work: Path, recipe: LanguageRecipe, progress: Progress) -> list[tuple[LanguageRecipe, Progress]]:
+    """The stages behind a member and how far each had come when the next went on from it, first one first."""
+    found = [(recipe, progress)]
+    while recipe.start != FOUNDATION:
+        name = STATE if recipe.start_step is None else state_name(recipe.start_step)
+        state = work / recipe.start / name
+        recipe = LANGUAGE[recipe.start]
+        found.append((recipe, read_progress(state)))
+    return found[::-1]
+
+
+def _foundation(work: Path, notes: Mapping[str, str]) -> dict[str, object]:
+    report = json.loads((work / FOUNDATION / "report.json").read_text())
+    return {
+        "note": notes.get(FOUNDATION, "one run of the recipe"),
+        "stage": "encoder and alignment",
+        "recipe": report["recipe"],
+        "seconds": round(report["seconds"]),
+        "steps": sum(curve[-1]["step"] + 1 for curve in report["curves"].values()),
         "images": "-",
         "questions": "-",
     }
-    universal, processor, progress = stages.load_universal(work, router=True)
-    grown = _stage("universal", progress, notes)
-    assert universal.visor is not None
-    configurations = universal.visor.config.configurations
-    plans = universal.plans(configurations)
-    found = _on_dev(universal, processor, {name: plan for name, plan in plans.items() if name != "dense"}, dev_images)
-    routing = json.loads((work / "router" / "report.json").read_text())
-    card = Card(
-        name="visor-tiny",
-        summary=f"universal VISOR with router, {_millions(universal)} M parameters; mini suite only",
-        description="The universal VISOR member of visor-eval's embedded family, with its router.",
-        generator_version=GENERATOR_VERSION,
-        data=DATA,
-        stages=(encoder, grown),
-        seeds={"training": 0, "dev": stages.DEV_SEED},
-        hardware=hardware(),
-        dev_accuracy=accuracies(found),
-        dev_questions=asked(found),
-        router={
-            "description": "Pseudo-labels on a held-out slice of training data (other seeds): the cheapest "
-            f"configuration that reaches {routing['recipe']['target']:.0%} of the largest one's accuracy, per task.",
-            "labels": routing["labels"],
-            "label_accuracy": routing["accuracy"],
-            "agreement": routing["curve"][-1]["agreement"],
-            "seconds": round(routing["seconds"]),
-        },
-    )
-    export(universal, processor, card, {work / "universal" / "curve.csv": progress.step}, output / "visor-tiny")
 
-    dense, processor, progress = stages.load_dense(work)
-    start = Progress(**json.loads((work / "dense" / "start.json").read_text()))
-    found = _on_dev(dense, processor, {"dense": StepPlan.dense(dense.depth)}, dev_images)
-    card = Card(
-        name="dense-tiny",
-        summary=f"dense model of the same family, {_millions(dense)} M parameters; mini suite only",
-        description="The dense member of visor-eval's embedded family: a stock LLaVA-OneVision folder, trained on from "
-        "the universal weights with every layer on all tokens.",
-        generator_version=GENERATOR_VERSION,
-        data=DATA,
-        stages=(encoder, _stage("universal", start, notes), _stage("dense", progress, notes)),
-        seeds={"training": 0, "dev": stages.DEV_SEED},
-        hardware=hardware(),
-        dev_accuracy=accuracies(found),
-        dev_questions=asked(found),
-    )
-    curves = {work / "universal" / "curve.csv": start.step, work / "dense" / "curve.csv": progress.step}
-    export(dense, processor, card, curves, output / "dense-tiny")
+
+def _stage(recipe: LanguageRecipe, progress: Progress, notes: Mapping[str, str]) -> dict[str, object]:
+    return {
+        "note": notes.get(recipe.name, "one run of the recipe"),
+        "stage": recipe.name,
+        "steps": progress.step,
+        "images": progress.images,
+        "questions": progress.questions,
+        "seconds": round(progress.seconds),
+    }
+
+
+def _router(folder: Path) -> dict[str, object]:
+    report = json.loads((folder / "report.json").read_text())
+    without = report["recipe"]["excluded"]
+    return {
+        "description": "Pseudo-labels on a held-out slice of training data (other seeds): the cheapest configuration "
+        f"that reaches {report['recipe']['target']:.0%} of the largest one's accuracy, per task"
+        f"{f'; trained without {chr(44).join(without)}' if without else ''}.",
+        "labels": report["labels"],
+        "label_accuracy": report["accuracy"],
+        "agreement": report["curve"][-1]["agreement"],
+        "seconds": round(report["seconds"]),
+    }
 
 
 def _millions(member: Member) -> str:
@@ -108,21 +177,10 @@ def hardware() -> str:
     return f"one thread of {model} ({os.cpu_count()} virtual cores, shared with other work), no GPU; bfloat16 products."
 
 
-def _stage(name: str, progress: Progress, notes: Mapping[str, str]) -> dict[str, object]:
-    return {
-        "note": notes.get(name, "one run of the recipe"),
-        "stage": name,
-        "steps": progress.step,
-        "images": progress.images,
-        "questions": progress.questions,
-        "seconds": round(progress.seconds),
-    }
-
-
 def _on_dev(
-    member: Member, processor: object, plans: Mapping[str, StepPlan], images: int
+    member: Member, processor: LlavaOnevisionProcessor, plans: Mapping[str, StepPlan], images: int
 ) -> dict[str, dict[str, Tally]]:
-    _, dev = stages.streams(processor, LanguageRecipe(name="dev", steps=1))  # type: ignore[arg-type]
+    _, dev = stages.streams(processor, LanguageRecipe(name="dev", steps=1))
     packed = PackedModel(member.model, member.visor, torch.bfloat16)
     found = evaluate(packed, evaluation_batches(dev, images), plans)
     for plan, tallies in found.items():
@@ -131,9 +189,3 @@ def _on_dev(
             "dev %s mean %.1f %s", plan, sum(scores.values()) / len(scores), {k: round(v) for k, v in scores.items()}
         )
     return found
-
-
-def read_curve(file: Path) -> list[dict[str, str]]:
-    """The rows of a curve.csv."""
-    with file.open(newline="") as stream:
-        return list(csv.DictReader(stream))

@@ -1,14 +1,56 @@
-"""Images whose sides are multiples of a tile -> pixel tiles and packed vision tokens, a whole batch at once.
+"""Images -> pixel tiles, a whole batch at once.
 
-The same numbers as the stock processor and ``pack_image_features`` give (tests/training proves it), for the case that
-needs no padding: sub-tiles are exact crops, the thumbnail is the processor's own resize.
+Any model's images can be cut by its own processor. For the embedded family's, whose sides are multiples of a tile, the
+same numbers are there much sooner (tests/training proves it): sub-tiles are exact crops, the thumbnail is the
+processor's own resize.
 """
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as tv
+from transformers import LlavaOnevisionImageProcessor
+from transformers.image_processing_utils import select_best_resolution
 
 from visor_eval.training.family import SIDE, TILE
+
+
+class Tiled(NamedTuple):
+    """Same-sized images in tiles."""
+
+    pixels: Tensor  # normalised, thumbnail first [images, 1 + rows * columns, 3, side, side]
+    rows: int  # tile rows of the canvas
+    columns: int  # tile columns of the canvas
+
+
+Tiler = Callable[[Tensor], Tiled]  # of same-sized images, uint8 [images, 3, height, width]
+
+
+def tiler_of(processor: LlavaOnevisionImageProcessor) -> Tiler:
+    """How a model's images are cut: by ``tiles`` where it has the embedded family's tiles, else by ``processor``."""
+    return embedded if tile_of(processor) == TILE else partial(stock, processor)
+
+
+def tile_of(processor: LlavaOnevisionImageProcessor) -> int:
+    """Side of a tile in pixels."""
+    return int(processor.size["height"])
+
+
+def embedded(images: Tensor) -> Tiled:
+    """Tiles of 56 px of images whose sides are multiples of that."""
+    return Tiled(tiles(images), images.shape[2] // TILE, images.shape[3] // TILE)
+
+
+def stock(processor: LlavaOnevisionImageProcessor, images: Tensor) -> Tiled:
+    """Tiles as the model's own processor cuts them."""
+    height, width = images.shape[2:]
+    canvas = select_best_resolution((height, width), processor.image_grid_pinpoints)
+    pixels = processor([[image] for image in images], return_tensors="pt")["pixel_values"]  # type: ignore[arg-type]
+    side = tile_of(processor)
+    return Tiled(pixels, canvas[0] // side, canvas[1] // side)
 
 
 def tiles(images: Tensor) -> Tensor:
@@ -33,25 +75,6 @@ def tiles(images: Tensor) -> Tensor:
     crops = images.view(count, channels, rows, TILE, columns, TILE).permute(0, 2, 4, 1, 3, 5)
     crops = crops.reshape(count, rows * columns, channels, TILE, TILE)
     return torch.cat((thumbnail[:, None], crops), dim=1).float().div(127.5).sub(1.0)
-
-
-def pack(features: Tensor, newline: Tensor, rows: int, columns: int) -> Tensor:
-    """Tile features -> vision tokens in AnyRes order: thumbnail, canvas rows each followed by a newline.
-
-    Args:
-        features: [images, 1 + rows * columns, patches, hidden].
-        newline: the newline embedding [hidden].
-        rows: tile rows of the canvas.
-        columns: tile columns of the canvas.
-
-    Returns:
-        [images, patches + (rows * 7) * (columns * 7 + 1), hidden].
-    """
-    count, _, _, width = features.shape
-    canvas = features[:, 1:].view(count, rows, columns, SIDE, SIDE, width).transpose(2, 3)
-    canvas = canvas.reshape(count, rows * SIDE, columns * SIDE, width)
-    ends = newline.expand(count, rows * SIDE, 1, width)
-    return torch.cat((features[:, 0], torch.cat((canvas, ends), dim=2).flatten(1, 2)), dim=1)
 
 
 def vision_length(height: int, width: int) -> int:

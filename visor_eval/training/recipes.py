@@ -1,10 +1,30 @@
-"""Language training recipes: what is drawn, for how long, with which optimiser."""
+"""The stages of the family: what each goes on from, what is drawn, for how long, with which optimiser.
 
+    foundation -> base -> visor, visor-tr2, visor-tr4          one learning rate, then branches in which it falls to 0
+                  base, half way -> visor-half
+                  visor -> dense-base -> dense, m3, vispruner, vispruner-16x, visionzip-dagger
+                                         dense -> visor-stage1 -> visor-stage2     the paper's way into VISOR
+
+All branches of one base see the same batches for the same number of steps; only the method differs.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
-from visor_eval.training.curriculum import DENSE_PHASES, UNIVERSAL_PHASES, Phase
+from visor_baselines.m3 import M3
+from visor_baselines.visionzip import VisionZip
+from visor_baselines.vispruner import VisPruner, VisPruner16x
+from visor_eval.core.tokens import Reducer
+from visor_eval.training.curriculum import DENSE_PHASES, LAST_PHASE, UNIVERSAL_PHASES, Phase
 
 Configuration = tuple[int, ...]
+Learns = Literal["all", "blocks", "projector"]
+BASE_STEPS, VISOR_STEPS = 8_500, 1_500
+HALF_WAY = (BASE_STEPS - VISOR_STEPS) // 2  # visor-half: half of visor's steps in all, as many of them in its decay
+DENSE_BASE_STEPS, DENSE_STEPS = 2_000, 500
+DENSE_SEED = 50  # so that the dense members meet other scenes than those whose weights they go on from
+FOUNDATION = "foundation"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,6 +33,15 @@ class LanguageRecipe:
 
     name: str
     steps: int
+    start: str = FOUNDATION  # the stage whose weights it goes on from
+    start_step: int | None = None  # from the state that stage kept at this step; None: its last one
+    from_scratch: bool = True  # on the foundation: its decoder is untrained; False: it is a trained checkpoint
+    visor: bool = True  # with added blocks
+    learns: Learns = "all"  # but for the tower, which is frozen, and the router, which has a stage of its own
+    packing: float = 1.0  # VISOR-TR: vision tokens per packed token
+    reducers: tuple[tuple[Reducer, ...], ...] = ((),)  # of a dense member: one of these is drawn per step
+    largest_only: bool = False  # every sparse step takes the largest configuration
+    kept: tuple[int, ...] = ()  # steps after which the state is kept for good
     cross_only_share: float = 0.0  # steps whose vision tokens are never updated (our deviation from the paper)
     dense_share: float = 0.0  # steps in which every stock layer runs on everything and no block is used
     images: int = 16  # per step, single-tile and short prompts; other kinds get fewer
@@ -52,33 +81,63 @@ class LanguageRecipe:
         return self.lr * min(1.0, (step + 1) / max(1, self.warmup_steps), left)
 
 
-def universal(steps: int = 8500, **changes: object) -> LanguageRecipe:
+def universal(steps: int = BASE_STEPS, **changes: object) -> LanguageRecipe:
     """One viable configuration per step, some cross-attention-only and some dense steps."""
     fields = {
-        "name": "universal",
+        "name": "base",
         "steps": steps,
         "cross_only_share": 0.08,
         "dense_share": 0.08,
         "phases": UNIVERSAL_PHASES,
-        "decay_share": 0.3235,  # from step 5,750 of 8,500
+        "decay_share": 0.0,
+        "kept": (HALF_WAY,),
         **changes,
     }
     return LanguageRecipe(**fields)  # type: ignore[arg-type]
 
 
-def dense(steps: int = 1450, **changes: object) -> LanguageRecipe:
-    """The dense member: every layer on everything; vision costs more here, so each image is asked more."""
+def dense(steps: int = DENSE_BASE_STEPS, **changes: object) -> LanguageRecipe:
+    """Every layer on everything; vision costs more here, so each image is asked more."""
     fields = {
-        "name": "dense",
+        "name": "dense-base",
         "steps": steps,
+        "start": "visor",
+        "visor": False,
         "dense_share": 1.0,
         "phases": DENSE_PHASES,
         "images": 12,
         "questions": 10,
-        "decay_share": 0.5,
+        "seed": DENSE_SEED,
+        "decay_share": 0.0,
         **changes,
     }
     return LanguageRecipe(**fields)  # type: ignore[arg-type]
+
+
+def branch(base: LanguageRecipe, name: str, steps: int, **changes: object) -> LanguageRecipe:
+    """``steps`` further steps from the end of ``base``, the learning rate falling to 0, under another seed."""
+    settled = replace(base, name=name, start=base.name, steps=steps, decay_share=1.0, phases=(LAST_PHASE,), kept=())
+    return replace(settled, **{"seed": base.seed + 1, **changes})  # type: ignore[arg-type]
+
+
+def _language() -> Mapping[str, LanguageRecipe]:
+    base, dense_base = universal(), dense()
+    found = [
+        base,
+        branch(base, "visor", VISOR_STEPS),
+        branch(base, "visor-tr2", VISOR_STEPS, packing=2.0),
+        branch(base, "visor-tr4", VISOR_STEPS, packing=4.0),
+        branch(base, "visor-half", VISOR_STEPS, start_step=HALF_WAY),
+        dense_base,
+        branch(dense_base, "dense", DENSE_STEPS),
+        branch(dense_base, "m3", DENSE_STEPS, reducers=((), *((M3(factor=scale),) for scale in (4.0, 8.0, 16.0)))),
+        branch(dense_base, "vispruner", DENSE_STEPS, reducers=((VisPruner(),),)),
+        branch(dense_base, "vispruner-16x", DENSE_STEPS, reducers=((VisPruner16x(),),)),
+        branch(dense_base, "visionzip-dagger", DENSE_STEPS, reducers=((VisionZip(),),), learns="projector"),
+    ]
+    sparse = {"visor": True, "dense_share": 0.0, "largest_only": True, "images": 16, "questions": 6}
+    first = branch(dense_base, "visor-stage1", 400, start="dense", learns="blocks", **sparse)
+    return {recipe.name: recipe for recipe in (*found, first, branch(first, "visor-stage2", 800, learns="all"))}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +145,7 @@ class RouterRecipe:
     """Pseudo-labels from a slice of training data, then cross-entropy on the routing token and its MLP only."""
 
     name: str = "router"
-    label_images: int = 60  # per task
+    label_images: int = 40  # per task
     rule: str = (
         "dataset"  # "dataset": cheapest reaching `target` of the full model per task; "sample": same score per sample
     )
@@ -102,3 +161,10 @@ class RouterRecipe:
     def of_length(self, steps: int) -> "RouterRecipe":
         """The same recipe in ``steps`` steps."""
         return replace(self, steps=steps)
+
+
+LANGUAGE: Mapping[str, LanguageRecipe] = _language()
+S7_TASKS = ("ai2d", "docvqa_val", "gqa")  # that table S4's router is trained without
+ROUTERS: Mapping[str, RouterRecipe] = {
+    recipe.name: recipe for recipe in (RouterRecipe(), RouterRecipe(name="router-excl", excluded=S7_TASKS))
+}

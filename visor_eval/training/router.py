@@ -8,7 +8,7 @@ not use; evaluation samples never enter (tests/training proves it over scene has
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,7 @@ from visor_eval.records.pseudo_labels import PER_DATASET, PseudoLabels, cheapest
 from visor_eval.training.evaluate import Tally, evaluate, evaluation_batches, row_hits
 from visor_eval.training.labelled import LabelledQuestions, task_indices
 from visor_eval.training.loop import Member, plan_name
-from visor_eval.training.packed import PackedBatch, PackedModel, StepPlan
+from visor_eval.training.packed import IGNORED, PackedModel, StepPlan
 from visor_eval.training.recipes import Configuration, RouterRecipe
 from visor_eval.training.stream import ROUTER_SEED_OFFSET, Batch, QuestionTokens, Stream
 
@@ -45,8 +45,7 @@ def label_tasks(
 ) -> RouterLabels:
     """Pseudo-labels by the paper's per-dataset rule."""
     assert packed.visor is not None
-    read = packed.visor.config.read_layers
-    plans = {plan_name(each): StepPlan.sparse(each, read) for each in configurations}
+    plans = {plan_name(each): StepPlan.of(packed.visor, each) for each in configurations}
     found = evaluate(packed, evaluation_batches(stream, recipe.label_images), plans)
     full = max(range(len(configurations)), key=lambda index: len(configurations[index]))
     by_task = {}
@@ -67,10 +66,10 @@ def label_tasks(
 def label_samples(packed: PackedModel, batch: Batch, configurations: Sequence[Configuration]) -> Tensor:
     """The per-sample rule: per question row the cheapest configuration as right as the full one; -100 for padding."""
     assert packed.visor is not None
-    read = packed.visor.config.read_layers
+    visor = packed.visor
     full = max(range(len(configurations)), key=lambda index: len(configurations[index]))
     hits = [
-        row_hits(batch.packed.labels, *packed.answer_logits(batch.packed, StepPlan.sparse(each, read)))
+        row_hits(batch.packed.labels, *packed.answer_logits(batch.packed, StepPlan.of(visor, each)))
         for each in configurations
     ]
     labels = []
@@ -84,27 +83,25 @@ def label_samples(packed: PackedModel, batch: Batch, configurations: Sequence[Co
 
 def routing_logits(packed: PackedModel, batch: Batch, tokens: QuestionTokens) -> Tensor:
     """Router logits per question row [images * questions, configurations]; padding rows are meaningless."""
-    visor = packed.visor
+    visor, device = packed.visor, packed.device
     assert visor is not None, "a router belongs to VISOR modules"
     assert visor.router is not None, "these VISOR modules have no router"
-    prompts = [tokens.prompt(question) if question else [tokens.user] for question in batch.questions]
-    ends = torch.tensor([len(prompt) for prompt in prompts])
-    width = int(ends.max()) + 1
-    ids = torch.tensor([[*prompt, *[tokens.pad] * (width - len(prompt))] for prompt in prompts])
+    prompts = [tokens.prompt(question) if question else tokens.before for question in batch.questions]
+    width = max(len(prompt) for prompt in prompts) + 1
+    ends = torch.tensor([len(prompt) for prompt in prompts], device=device)
+    ids = torch.tensor([[*prompt, *[tokens.pad] * (width - len(prompt))] for prompt in prompts], device=device)
     embeds = packed.model.get_input_embeddings()(ids).detach()
-    rows = torch.arange(len(prompts))
+    rows = torch.arange(len(prompts), device=device)
     place = F.one_hot(ends, width)[..., None].to(embeds.dtype)
     embeds = embeds * (1 - place) + place * visor.router.token  # the routing token stands right after the prompt
     images = len(batch.items)
-    routed = PackedBatch(
-        pixels=batch.packed.pixels,
-        rows=batch.packed.rows,
-        columns=batch.packed.columns,
+    routed = replace(
+        batch.packed,
         tokens=ids.view(images, -1, width),
-        labels=torch.full((images, ids.shape[0] // images, width), -100),
+        labels=torch.full((images, ids.shape[0] // images, width), IGNORED, device=device),
     )
     shared = set.intersection(*map(set, visor.config.configurations))  # the layers before the first choice
-    plan = StepPlan.sparse(tuple(shared), visor.config.read_layers)
+    plan = StepPlan.of(visor, tuple(shared))
     states = packed.hidden(routed, plan, embeds=embeds, depth=visor.config.probe_layer)
     return visor.router(states[rows, ends])
 
@@ -145,9 +142,8 @@ def train_router(
         labels = RouterLabels(by_task={}, accuracy={})
         images = LABELLED_IMAGES * recipe.images
         source = LabelledQuestions(given, configurations, tokens, included, images=images, seed=recipe.seed)
-    frozen = {id(parameter): parameter.requires_grad for parameter in member.parameters().values()}
-    for parameter in member.parameters().values():
-        parameter.requires_grad_(False)
+    for module in (member.model, visor):
+        module.requires_grad_(False)
     visor.router.requires_grad_(True)
     learnt = list(visor.router.parameters())
     optimizer = torch.optim.AdamW(learnt, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
@@ -160,6 +156,7 @@ def train_router(
             target = _targets(packed, batch, rule, labels.by_task, configurations)
         else:
             batch, target = source.batch(step)
+        target = target.to(packed.device)
         logits = routing_logits(packed, batch, tokens)
         loss = F.cross_entropy(logits, target)
         optimizer.zero_grad(set_to_none=True)
@@ -171,10 +168,6 @@ def train_router(
             row = {"step": step, "loss": loss.item(), "agreement": agreement, "seconds": time.monotonic() - started}
             curve.append(row)
             log.info("router %s", " ".join(f"{key} {value:.4g}" for key, value in row.items()))
-    for parameter in [*member.model.parameters(), *visor.parameters()]:
-        if id(parameter) in frozen:
-            parameter.requires_grad_(frozen[id(parameter)])
-    visor.router.requires_grad_(False)
     return labels, curve
 
 

@@ -1,9 +1,8 @@
 """The stages that make the embedded family, each resumable, each leaving its results in its own folder.
 
-work/foundation   tokenizer, processor, model with a trained and aligned encoder
-work/universal    state and curves of universal VISOR training
-work/dense        the dense member, trained on from the universal weights
-work/router       the router's weights, pseudo-labels and curve
+work/foundation     tokenizer, processor, model with a trained and aligned encoder
+work/STAGE          state and curves of a language stage (recipes.py)
+work/STAGE/ROUTER   a router of a VISOR stage: weights, pseudo-labels, curve
 """
 
 import json
@@ -17,15 +16,17 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoProcessor, LlavaOnevisionForConditionalGeneration, LlavaOnevisionProcessor
 
 from visor_eval.errors import SetupError
+from visor_eval.models.configs import text_config
 from visor_eval.records.pseudo_labels import PseudoLabels
 from visor_eval.training.encoder import EncoderRecipe, align_projector, pretrain_encoder, related_embeddings
 from visor_eval.training.family import FamilyShape, build_model, build_processor, save_folder
 from visor_eval.training.initialise import add_visor
 from visor_eval.training.labels import LabelSet
 from visor_eval.training.loop import Member, train
-from visor_eval.training.recipes import LanguageRecipe, RouterRecipe
+from visor_eval.training.processes import Processes
+from visor_eval.training.recipes import FOUNDATION, LanguageRecipe, RouterRecipe
 from visor_eval.training.router import train_router
-from visor_eval.training.state import Progress, load_state
+from visor_eval.training.state import STATE, Progress, holds_blocks, load_state, state_name
 from visor_eval.training.stream import QuestionTokens, Stream
 from visor_eval.training.tokenizer import build_tokenizer
 from visor_eval.visor.config import VisorConfig
@@ -33,12 +34,18 @@ from visor_eval.visor.modules import VisorModules
 from visor_tasks.mini import PHRASES, TASKS, WORDS
 
 log = logging.getLogger(__name__)
+CPU = torch.device("cpu")
 DEV_SEED = 0
-DENSE_SEED_OFFSET = 50  # so that the dense member meets other scenes than the universal one did
+ROUTER_FILE = "router.safetensors"
 
 
 def foundation(
-    work: Path, recipe: EncoderRecipe, shape: FamilyShape | None = None, tasks: tuple[str, ...] = TASKS, seed: int = 0
+    work: Path,
+    recipe: EncoderRecipe,
+    shape: FamilyShape | None = None,
+    tasks: tuple[str, ...] = TASKS,
+    seed: int = 0,
+    device: torch.device = CPU,
 ) -> None:
     """Build the model, pretrain its encoder, align its projector."""
     folder = work / "foundation"
@@ -49,6 +56,7 @@ def foundation(
     tokenizer = build_tokenizer(PHRASES, WORDS)
     model = build_model(tokenizer, shape, seed)
     related_embeddings(model, tokenizer, seed=seed)
+    model.to(device)  # type: ignore[arg-type]
     stream = Stream(QuestionTokens(tokenizer), tasks, "train", seed, recipe.images, questions=1)
     labels = LabelSet.default()
     curves = {
@@ -73,85 +81,115 @@ def load_foundation(work: Path) -> tuple[LlavaOnevisionForConditionalGeneration,
     return model.train(), AutoProcessor.from_pretrained(folder)
 
 
-def start_universal(work: Path) -> tuple[Member, LlavaOnevisionProcessor]:
-    """The foundation with fresh VISOR modules."""
+def start(work: Path, recipe: LanguageRecipe) -> tuple[Member, LlavaOnevisionProcessor, Path | None]:
+    """What a language stage begins with: member, processor, and the state that its optimiser goes on from.
+
+    Weights come from the foundation, or from the stage the recipe names. Added blocks that this stage does not have
+    start as the paper's conversion does, from the layers they follow and with closed gates; on a foundation whose
+    decoder is not trained yet, open (initialise.py).
+
+    Raises:
+        SetupError: a stage before has not run.
+    """
     model, processor = load_foundation(work)
-    return Member(model, add_visor(model)), processor
+    if recipe.start == FOUNDATION and recipe.from_scratch:
+        fresh = add_visor(model, config=_visor_config(model, recipe))  # prepares the stock layers as well
+        return Member(model, fresh if recipe.visor else None), processor, None
+    modules = VisorModules(_visor_config(model, recipe), text_config(model.config)) if recipe.visor else None
+    member = Member(model, modules)
+    if recipe.start != FOUNDATION:
+        name = STATE if recipe.start_step is None else state_name(recipe.start_step)
+        state = existing(work / recipe.start / name, recipe.start, work)
+        if modules is None or holds_blocks(state):
+            load_state(state, member.parameters())
+            return member, processor, state
+        load_state(state, Member(model, None).parameters())
+    if modules is not None:
+        modules.initialise_from(model.model.language_model)
+    return member, processor, None
 
 
-def load_universal(work: Path, router: bool = False) -> tuple[Member, LlavaOnevisionProcessor, Progress]:
-    """The universal member as far as it has been trained.
+def existing(state: Path, stage: str, work: Path) -> Path:
+    """The file, or SetupError with the command that makes it."""
+    if not state.exists():
+        raise SetupError(f"{state} is missing: run `visor-eval train {stage} --work {work}` first")
+    return state
+
+
+def load_member(
+    work: Path, recipe: LanguageRecipe, router: RouterRecipe | None = None
+) -> tuple[Member, LlavaOnevisionProcessor, Progress]:
+    """A stage's member as far as it has been trained.
 
     Args:
         work: the work folder.
-        router: give it a router too, trained if the router stage has run.
+        recipe: the stage's.
+        router: give it this router too, trained if it has been.
 
     Raises:
         SetupError: the stage has not run.
     """
-    state = work / "universal" / "state.safetensors"
-    if not state.exists():
-        raise SetupError(f"{state} is missing: run `visor-eval train universal --work {work}` first")
-    member, processor = start_universal(work)
+    state = existing(work / recipe.name / STATE, recipe.name, work)
+    model, processor = load_foundation(work)
+    if not recipe.visor:
+        member = Member(model, None)
+        return member, processor, load_state(state, member.parameters())
+    modules = VisorModules(replace(_visor_config(model, recipe), router=router is not None), text_config(model.config))
+    member = Member(model, modules)
     progress = load_state(state, member.parameters())
-    if router:
-        assert member.visor is not None
-        text = member.model.config.text_config
-        modules = VisorModules(VisorConfig.for_layers(member.depth, router=True), text)
-        modules.load_state_dict(member.visor.state_dict(), strict=False)
-        weights = work / "router" / "router.safetensors"
-        if weights.exists():
-            modules.router.load_state_dict(load_file(weights))  # type: ignore[union-attr]
-        member = Member(member.model, modules)
+    if router is not None and (weights := work / recipe.name / router.name / ROUTER_FILE).exists():
+        assert modules.router is not None
+        modules.router.load_state_dict(load_file(weights))
     return member, processor, progress
+
+
+def _visor_config(model: LlavaOnevisionForConditionalGeneration, recipe: LanguageRecipe) -> VisorConfig:
+    return VisorConfig.for_layers(len(model.model.language_model.layers), packing=recipe.packing)
 
 
 def streams(
     processor: LlavaOnevisionProcessor, recipe: LanguageRecipe, tasks: tuple[str, ...] = TASKS
 ) -> tuple[Stream, Stream]:
     """Training and dev streams."""
-    tokens = QuestionTokens(processor.tokenizer)
+    tokens = QuestionTokens.of(processor)
     training = Stream(tokens, tasks, "train", recipe.seed, recipe.images, recipe.questions)
     return training, Stream(tokens, tasks, "dev", DEV_SEED, recipe.images, recipe.questions)
 
 
-def universal(work: Path, recipe: LanguageRecipe, tasks: tuple[str, ...] = TASKS) -> Progress:
-    """Train or resume the universal member."""
-    member, processor = start_universal(work)
-    return train(member, recipe, *streams(processor, recipe, tasks), work / "universal")
+def language(
+    work: Path, recipe: LanguageRecipe, tasks: tuple[str, ...] = TASKS, processes: Processes | None = None
+) -> Progress:
+    """Train or resume a language stage; the first of several processes writes.
+
+    Raises:
+        SetupError: the stage it goes on from has not run, or more processes than images in a batch.
+    """
+    processes = processes or Processes(CPU)
+    member, processor, state = start(work, recipe)
+    data = streams(processor, recipe, tasks)
+    return train(member.to(processes.device), recipe, *data, work / recipe.name, state, processes)
 
 
-def dense(work: Path, recipe: LanguageRecipe, tasks: tuple[str, ...] = TASKS) -> Progress:
-    """Train or resume the dense member; it starts from the universal weights."""
-    member, processor, start = load_universal(work)
-    folder = work / "dense"
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "state.safetensors").exists():
-        (folder / "start.json").write_text(json.dumps(asdict(start), indent=1))
-    shifted = replace(recipe, seed=recipe.seed + DENSE_SEED_OFFSET)
-    return train(Member(member.model, None), recipe, *streams(processor, shifted, tasks), folder)
-
-
-def load_dense(work: Path) -> tuple[Member, LlavaOnevisionProcessor, Progress]:
-    """The dense member as far as it has been trained."""
-    model, processor = load_foundation(work)
-    member = Member(model, None)
-    return member, processor, load_state(work / "dense" / "state.safetensors", member.parameters())
-
-
-def router(work: Path, recipe: RouterRecipe, tasks: tuple[str, ...] = TASKS, given: PseudoLabels | None = None) -> None:
-    """Label a slice of training data, or take labels from a file, and train the router on the universal member."""
-    member, processor, _ = load_universal(work, router=True)
+def router(
+    work: Path,
+    stage: LanguageRecipe,
+    recipe: RouterRecipe,
+    tasks: tuple[str, ...] = TASKS,
+    given: PseudoLabels | None = None,
+    device: torch.device = CPU,
+) -> None:
+    """Label a slice of training data, or take labels from a file, and train the router of a VISOR stage's member."""
+    member, processor, _ = load_member(work, stage, recipe)
     assert member.visor is not None
     started = time.monotonic()
-    labels, curve = train_router(member, recipe, QuestionTokens(processor.tokenizer), tasks, given)
+    labels, curve = train_router(member.to(device), recipe, QuestionTokens.of(processor), tasks, given)
     configurations = member.visor.config.configurations
-    folder = work / "router"
+    folder = work / stage.name / recipe.name
     folder.mkdir(parents=True, exist_ok=True)
     assert member.visor.router is not None
     save_file(
         {name: value.contiguous() for name, value in member.visor.router.state_dict().items()},
-        folder / "router.safetensors",
+        folder / ROUTER_FILE,
     )
     report = {
         "recipe": asdict(recipe),

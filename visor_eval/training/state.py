@@ -6,9 +6,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+STATE = "state.safetensors"
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
@@ -23,6 +25,11 @@ class Progress:
     accuracy: dict[str, float] = field(default_factory=dict)  # per task, smoothed over training batches
 
 
+def state_name(step: int) -> str:
+    """File of a state that is kept beside the latest one."""
+    return f"state_{step}.safetensors"
+
+
 def save_state(
     file: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer, progress: Progress
 ) -> None:
@@ -31,7 +38,7 @@ def save_state(
     for name, parameter in parameters.items():
         tensors[f"parameter/{name}"] = parameter.detach().contiguous()
         for moment in MOMENTS:
-            if moment in optimizer.state[parameter]:
+            if moment in optimizer.state.get(parameter, {}):
                 tensors[f"{moment}/{name}"] = optimizer.state[parameter][moment].contiguous()
     file.parent.mkdir(parents=True, exist_ok=True)
     scratch = file.with_suffix(".tmp")
@@ -55,11 +62,19 @@ def load_state(
     for name, parameter in parameters.items():
         parameter.copy_(tensors[f"parameter/{name}"])
         if optimizer is not None and f"step/{name}" in tensors:
-            optimizer.state[parameter] = {moment: tensors[f"{moment}/{name}"].clone() for moment in MOMENTS}
-    return Progress(**json.loads(_metadata(file)["progress"]))
+            optimizer.state[parameter] = {
+                moment: tensors[f"{moment}/{name}"].to(parameter.device, copy=True) for moment in MOMENTS
+            }
+    return read_progress(file)
 
 
-def _metadata(file: Path) -> dict[str, str]:
-    with file.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        return json.loads(stream.read(length))["__metadata__"]
+def holds_blocks(file: Path) -> bool:
+    """Whether the member had added blocks."""
+    with safe_open(file, framework="pt") as state:
+        return any(name.startswith("parameter/visor.blocks.") for name in state.keys())  # noqa: SIM118
+
+
+def read_progress(file: Path) -> Progress:
+    """How far the run was whose state this is."""
+    with safe_open(file, framework="pt") as state:
+        return Progress(**json.loads(state.metadata()["progress"]))

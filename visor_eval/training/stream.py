@@ -5,23 +5,24 @@ state is carried between steps, so a resumed run sees exactly what an uninterrup
 """
 
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from transformers import PreTrainedTokenizerFast
+from transformers import LlavaOnevisionProcessor, PreTrainedTokenizerFast
 
 from visor_eval.training.aids import Aids
 from visor_eval.training.family import TILE
 from visor_eval.training.packed import IGNORED, PackedBatch
-from visor_eval.training.pixels import tiles
-from visor_eval.training.tokenizer import END, TURN_ASSISTANT, TURN_USER
+from visor_eval.training.pixels import Tiler, embedded, tiler_of
+from visor_eval.training.tokenizer import TURN_ASSISTANT, TURN_USER, token_id
 from visor_tasks.mini import Item, Question, stream_item
 
-Layout = tuple[int, int]  # tile rows, tile columns
+Layout = tuple[int, int]  # rows, columns of an image in units of 56 px, whatever tiles the model has
+QUESTION = "QUESTION"  # stands for one in a chat template
 LONG_PROMPT = 9  # mean tokens above which a task's questions are batched apart, since padding costs as much as text
 SPARE = 3  # questions drawn for one that is asked, where some kinds are left out
 PROBE_ITEMS = 24  # per task, to learn its layouts
@@ -43,18 +44,49 @@ class Batch:
     questions: tuple[Question | None, ...]  # row by row of the packed tokens; None: padding row
     items: tuple[Item, ...]
 
+    @property
+    def answer_tokens(self) -> int:
+        """Tokens with a loss."""
+        return int((self.packed.labels != IGNORED).sum())
+
+    def share(self, index: int, count: int) -> "Batch":
+        """Every ``count``-th image from ``index`` on, with its questions."""
+        per_image = len(self.questions) // len(self.items)
+        chosen = range(index, len(self.items), count)
+        return Batch(
+            packed=self.packed.share(index, count),
+            questions=tuple(self.questions[image * per_image + row] for image in chosen for row in range(per_image)),
+            items=tuple(self.items[image] for image in chosen),
+        )
+
 
 @dataclass
 class QuestionTokens:
-    """Tokenises prompts and answers, remembering both, since they recur."""
+    """What a model reads of a question: tokens of prompt and answer, remembered since they recur, and tiles."""
 
     tokenizer: PreTrainedTokenizerFast
+    opening: str = TURN_USER  # before the image
+    between: str = ""  # image and question
+    closing: str = TURN_ASSISTANT  # between question and answer
+    tiler: Tiler = embedded  # of the images that are asked about
     _cache: dict[str, list[int]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        """Look the turn markers up once."""
-        self.user, self.assistant, self.end = self.tokenizer.convert_tokens_to_ids([TURN_USER, TURN_ASSISTANT, END])
-        self.pad = self.tokenizer.pad_token_id
+        """Look special tokens up once."""
+        self.before = self.ids(self.opening)
+        self.end, self.pad = (
+            token_id(self.tokenizer, str(token)) for token in (self.tokenizer.eos_token, self.tokenizer.pad_token)
+        )
+
+    @classmethod
+    def of(cls, processor: LlavaOnevisionProcessor) -> "QuestionTokens":
+        """As the model behind ``processor`` reads them: its chat template, its tiles."""
+        content = [{"type": "image"}, {"type": "text", "text": QUESTION}]
+        message = [{"role": "user", "content": content}]
+        turn = processor.apply_chat_template(message, add_generation_prompt=True)  # type: ignore[arg-type]
+        opening, _, rest = str(turn).partition(processor.image_token)
+        between, _, closing = rest.partition(QUESTION)
+        return cls(processor.tokenizer, opening, between, closing, tiler_of(processor.image_processor))
 
     def ids(self, text: str) -> list[int]:
         """Token ids of ``text``, without special tokens."""
@@ -66,14 +98,14 @@ class QuestionTokens:
 
     def prompt(self, question: Question) -> list[int]:
         """The turn up to where the answer starts, without the image placeholder."""
-        return [self.user, *self.ids(question.prompt), self.assistant]
+        return [*self.before, *self.ids(self.between + question.prompt + self.closing)]
 
     def rows(self, questions: Sequence[Question | None]) -> tuple[torch.Tensor, torch.Tensor]:
         """Right-padded tokens and labels [questions, tokens]; the answer's end token is a label too."""
         rows: list[tuple[list[int], list[int]]] = []
         for question in questions:
             if question is None:
-                rows.append(([self.user], [IGNORED]))
+                rows.append((self.before, [IGNORED] * len(self.before)))
                 continue
             prompt, answer = self.prompt(question), self.ids(question.answers[0])
             rows.append((prompt + answer, [IGNORED] * (len(prompt) - 1) + answer + [self.end]))
@@ -111,6 +143,11 @@ class Stream:
             seen = Counter(Kind(layout_of(item), long) for item in items)
             self.kinds[task] = {kind: count / PROBE_ITEMS for kind, count in sorted(seen.items())}
 
+    @property
+    def fewest_images(self) -> int:
+        """Images of its smallest batches."""
+        return min(images_of(self.images, kind) for kinds in self.kinds.values() for kind in kinds)
+
     def batch(
         self,
         step: int,
@@ -128,7 +165,7 @@ class Stream:
         """
         draw = random.Random(f"{self.split}/{self.seed}/{step}")
         weights = weights or dict.fromkeys(self.tasks, 1.0)
-        mass: Counter[Kind] = Counter()
+        mass: dict[Kind, float] = defaultdict(float)
         for task in self.tasks:
             for kind, share in self.kinds[task].items():
                 mass[kind] += weights[task] * share / images_of(self.images, kind)  # so that images keep their shares
@@ -149,7 +186,7 @@ class Stream:
 
 
 def layout_of(item: Item) -> Layout:
-    """Tile rows and columns of an item's image."""
+    """Rows and columns of an item's image, in units of the suite's 56 px."""
     return item.image.shape[0] // TILE, item.image.shape[1] // TILE
 
 
@@ -167,12 +204,14 @@ def pack_items(items: Sequence[Item], tokens: QuestionTokens, questions: int) ->
         rows += [*chosen, *[None] * (questions - len(chosen))]
     ids, labels = tokens.rows(rows)
     pixels = torch.from_numpy(np.stack([item.image for item in items])).permute(0, 3, 1, 2).contiguous()
-    height, width = layout_of(items[0])
+    tiled = tokens.tiler(pixels)
     packed = PackedBatch(
-        pixels=tiles(pixels),
-        rows=height,
-        columns=width,
+        pixels=tiled.pixels,
+        rows=tiled.rows,
+        columns=tiled.columns,
+        size=(pixels.shape[2], pixels.shape[3]),
         tokens=ids.view(len(items), questions, -1),
         labels=labels.view(len(items), questions, -1),
+        prefix=len(tokens.before),
     )
     return Batch(packed=packed, questions=tuple(rows), items=tuple(items))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Literal
 
 from visor_eval.cost.budgets import Need, TileShape
 from visor_eval.cost.plan import Reader
@@ -18,8 +18,8 @@ class PackingBudget:
     factor: float = 2.0
     mode: Literal["interpolate", "space_to_depth"] = "interpolate"
 
-    needs: ClassVar[frozenset[Need]] = frozenset()
-    after_projector: ClassVar[bool] = False
+    needs = frozenset[Need]()
+    after_projector = False
 
     def __post_init__(self) -> None:
         """Reject factors that would add tokens."""

@@ -15,7 +15,7 @@ from visor_eval.models.reduction import UNREDUCED, Reduction
 from visor_eval.models.shapes import backbone_shape
 from visor_eval.visor.checkpoint import load_visor
 from visor_eval.visor.config import VisorConfig
-from visor_eval.visor.packing import TokenPacking
+from visor_eval.visor.packing import packers
 from visor_eval.visor.readers import AddedBlock, StaleKeys
 from visor_eval.visor.routing import RoutedChoice
 
@@ -35,7 +35,7 @@ def build_visor(
     *,
     config: str | None = None,
     reduction: Reduction = UNREDUCED,
-    packing: float = 1.0,
+    packing: float | None = None,
     sampling: Sampling = GREEDY,
 ) -> Engine:
     """Trained VISOR.
@@ -64,7 +64,7 @@ def visor_engine(
     name: str = "visor",
     config: str | None = None,
     reduction: Reduction = UNREDUCED,
-    packing: float = 1.0,
+    packing: float | None = None,
     sampling: Sampling = GREEDY,
 ) -> Engine:
     """As ``build_visor``, with modules at hand."""
@@ -75,10 +75,7 @@ def visor_engine(
         raise SetupError(f"{name} has no router: give --config {LARGEST} or layers such as --config 1,4")
     else:
         chooser = FixedChoice(fixed_configuration(config or LARGEST, settings))
-    factor = settings.packing if settings.packing > 1 else packing
-    if factor > 1:
-        packer = TokenPacking(factor=factor, mode=settings.packing_mode)
-        reduction = replace(reduction, reducers=(*reduction.reducers, packer))
+    reduction = replace(reduction, reducers=(*reduction.reducers, *packers(settings, packing)))
     shape = VisorShape(
         read_layers=settings.read_layers,
         conv_kernel=settings.conv_kernel,

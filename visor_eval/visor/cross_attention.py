@@ -58,25 +58,23 @@ class CrossAttentionBlock(nn.Module):
         self.norm_text.load_state_dict(layer.input_layernorm.state_dict())
         self.norm_vision.load_state_dict(layer.input_layernorm.state_dict())
 
-    def positioned(self, vision: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Normed vision tokens plus their conditional positional encoding.
+    def positioned(self, vision: Tensor) -> Tensor:
+        """Normed vision tokens plus their conditional positional encoding: ``n + conv(n)``, n = weights * vision.
+
+        Weights, sum and convolution act on each channel alone, so that all three are one depthwise convolution.
 
         Args:
-            vision: tokens of one image per row, in sequence order, newlines included [images, vision, hidden].
-            valid: True where a token is no padding [images, vision]; None: all are real.
+            vision: tokens over their root mean square, of one image per row, in sequence order, newlines included
+                [images, vision, hidden]; 0 where padded, as the convolution sees it beyond an image's end.
         """
-        normed = self.norm_vision(vision)
-        if valid is not None:  # the convolution must see zeros beyond the image's end, as it does without padding
-            normed = normed * valid[..., None]
-        return normed + self._convolved(normed)
-
-    def _convolved(self, tokens: Tensor) -> Tensor:
-        """``self.conv`` over [images, tokens, hidden], as an image one pixel high: this needs no transposed copy."""
-        pixels = tokens.transpose(1, 2)[:, :, None]  # [images, hidden, 1, tokens], channels last in memory
-        weight = self.conv.weight[:, :, None].contiguous(memory_format=torch.channels_last)
-        padding = (0, self.conv.padding[0])
-        convolved = F.conv2d(pixels, weight, self.conv.bias, padding=padding, groups=self.conv.groups)  # type: ignore[arg-type]
-        return convolved[:, :, 0].transpose(1, 2)
+        kernel = self.conv.weight.clone()  # [hidden, 1, width]
+        middle = kernel.shape[-1] // 2
+        kernel[:, :, middle] += 1
+        kernel *= self.norm_vision.weight[:, None, None]
+        kernel = kernel[:, :, None].contiguous(memory_format=torch.channels_last)
+        pixels = vision.transpose(1, 2)[:, :, None]  # an image one pixel high: needs no transposed copy
+        positioned = F.conv2d(pixels, kernel, self.conv.bias, padding=(0, middle), groups=self.conv.groups)  # type: ignore[arg-type]
+        return positioned[:, :, 0].transpose(1, 2)
 
     def keys_values(self, positioned: Tensor) -> VisionKeysValues:
         """[batch, vision, hidden] -> keys and values [batch, kv_heads, vision, head_dim]."""
@@ -95,14 +93,13 @@ class CrossAttentionBlock(nn.Module):
                 zeros.
         """
         batch, length, _ = text.shape
-        queries = self.q_proj(self.norm_text(text)).view(batch, length, self.shape.heads, self.shape.head_dim)
-        attended = F.scaled_dot_product_attention(
-            queries.transpose(1, 2),
-            vision.keys,
-            vision.values,
-            attn_mask=mask,
-            enable_gqa=self.shape.heads != self.shape.kv_heads,
-        )
+        heads, kv_heads = self.shape.heads, self.shape.kv_heads
+        queries = self.q_proj(self.norm_text(text)).view(batch, length, kv_heads, heads // kv_heads, -1)
+        queries = queries.permute(0, 2, 3, 1, 4).flatten(2, 3)  # of all heads that share keys; these are never repeated
+        if mask is not None:
+            mask = mask.repeat(1, 1, heads // kv_heads, 1)
+        attended = F.scaled_dot_product_attention(queries, vision.keys, vision.values, attn_mask=mask)
         if mask is not None:
             attended = attended.masked_fill(~mask.any(-1, keepdim=True), 0.0)
-        return self.gate * self.o_proj(attended.transpose(1, 2).reshape(batch, length, -1))
+        attended = attended.unflatten(2, (-1, length)).permute(0, 3, 1, 2, 4)
+        return self.gate * self.o_proj(attended.reshape(batch, length, -1))

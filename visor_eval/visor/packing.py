@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 
 from visor_eval.core.tokens import VisionTokens
+from visor_eval.errors import SetupError
 from visor_eval.visor.budget import PackingBudget
+from visor_eval.visor.config import VisorConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,3 +31,17 @@ class TokenPacking(PackingBudget):
         else:
             grid = F.interpolate(grid.float(), (rows, cols), mode="bilinear").to(grid.dtype)
         return tokens.on_grid(grid.flatten(2).transpose(1, 2), (rows, cols))
+
+
+def packers(config: VisorConfig, wanted: float | None = None) -> tuple[TokenPacking, ...]:
+    """The packing that a checkpoint was trained with, or a ``wanted`` factor on one that packs nothing.
+
+    Raises:
+        SetupError: another factor is wanted than the checkpoint was trained with.
+    """
+    if wanted is not None and config.packing > 1 and wanted != config.packing:
+        raise SetupError(
+            f"these weights were trained on {config.packing:g}x packed tokens: leave factor={wanted:g} out"
+        )
+    factor = config.packing if config.packing > 1 else wanted or 1.0
+    return (TokenPacking(factor=factor, mode=config.packing_mode),) if factor > 1 else ()

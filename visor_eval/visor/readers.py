@@ -37,7 +37,7 @@ class AddedBlock:
         """Text after the first vision token reads; text before it has nothing to read."""
         states = layer(text.states, attention_mask=None, position_embeddings=text.rotary, past_key_values=past)
         past.keep(text.lengths)
-        keys_values = self.block.keys_values(self._positioned(vision, batch))
+        keys_values = self.block.keys_values(self._positioned(batch))
         start = min(batch.prefix_tokens)
         update = self.block(states[:, start:], keys_values, _visible(text, vision, batch, start))
         states = torch.cat([states[:, :start], states[:, start:] + update], dim=1)
@@ -50,13 +50,14 @@ class AddedBlock:
         states = run_step(layer, states, rotary, past)
         return states + self.block(states, vision, mask)
 
-    def _positioned(self, vision: Lane, batch: Batch) -> Tensor:
+    def _positioned(self, batch: Batch) -> Tensor:
         """The positional convolution runs over one image at a time."""
+        vision = batch.vision_over_rms(self.block.shape.norm_eps)
         if all(len(lengths) <= 1 for lengths in batch.image_lengths):
-            return self.block.positioned(vision.states, vision.valid)
+            return self.block.positioned(vision)
         rows = [
             row.split([*lengths, len(row) - sum(lengths)])
-            for row, lengths in zip(vision.states, batch.image_lengths, strict=True)
+            for row, lengths in zip(vision, batch.image_lengths, strict=True)
         ]
         return pad_sequence(
             [torch.cat([self.block.positioned(image[None])[0] for image in images if len(image)]) for images in rows],

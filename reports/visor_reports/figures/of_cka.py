@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from visor_eval.analysis import Interval
 from visor_eval.analysis.cka import summarise_cka
 from visor_eval.records.cka import CkaRun
+from visor_reports.comparable import side_by_side
 from visor_reports.figures.cka import Band, cka_curves, cka_heatmaps
 from visor_reports.figures.drawing import Sketch
 from visor_reports.names import suite_label
@@ -21,12 +22,12 @@ def similarity(study: Study) -> list[Sketch | Absent]:
             Absent(name=name, reason="needs a CKA run (visor-eval cka --model dense,visor)")
             for name in ("cka", "cka-curves")
         ]
-    suites: dict[tuple[str, str], dict[str, CkaRun]] = {}
-    for run in study.cka:
-        suites.setdefault((run.run.suite, run.run.suite_hash), {})[run.run.model] = run
+    parts = side_by_side(study.cka)
     found: list[Sketch | Absent] = []
-    for number, ((suite, _), runs) in enumerate(suites.items()):
-        found += _sketches(suite, list(runs.values()), suffix="" if len(suites) == 1 else f"-{number + 1}")
+    for number, part in enumerate(parts):
+        newest = {run.run.model: run for run in part}
+        suffix = "" if len(parts) == 1 else f"-{number + 1}"
+        found += _sketches(part[0].run.suite, list(newest.values()), suffix=suffix)
     return found
 
 

@@ -1,20 +1,16 @@
 """VISOR on fewer vision tokens: packing and token reducers composed with it (the main paper's composition table)."""
 
 from visor_reports.study import Board, Method
-from visor_reports.table import EMPTY, Absent, Column, Kind, Row, Table, ranked
+from visor_reports.table import Absent, Column, Row, Table, ranked
 from visor_reports.tables.scoring import (
     INTERVALS,
     RANKS,
+    SAVINGS,
     AgainstDense,
-    method_cell,
-    plain_row,
-    printed_beside,
-    printed_cells,
-    printed_name,
-    saving_cell,
+    caption,
+    own_line,
+    printed_line,
     score_columns,
-    setting_sentence,
-    tested_row,
 )
 
 
@@ -31,24 +27,14 @@ def composition(board: Board, tests: AgainstDense) -> Table | Absent:
     columns = [(score, head) for score, head in score_columns(board, overall=True) if score.kind != "task"]
     rows: list[Row] = []
     for method in sorted(shown, key=board.methods.index):
-        savings = [saving_cell(method, "paper"), saving_cell(method, "exact")]
-        rows.append(plain_row([method_cell(method), *savings, *tested_row(method, columns, tests)]))
-        printed = printed_beside(board, method)
-        if printed is not None and _is_composed(method):
-            saving = printed.values.get("saving", EMPTY)
-            cells = [printed_name(method, printed), saving, EMPTY, *printed_cells(printed, columns)]
-            rows.append(plain_row(cells, printed=True))
-    every = (
-        Column(header="Method"),
-        Column(header="paper", kind=Kind.SAVING, span="Avg. saving", key="saving_paper"),
-        Column(header="exact", kind=Kind.SAVING, span="Avg. saving", key="saving_exact"),
-        *(head for _, head in columns),
-    )
+        printed = printed_line(board, method, columns) if _is_composed(method) else None
+        lines = filter(None, (own_line(method, columns, tests), printed))
+        rows += [line.row(line.savings, line.scores) for line in lines]
+    every = (Column(header="Method"), *SAVINGS, *(head for _, head in columns))
     return Table(
         name=name,
         title="Composition with token reduction",
-        caption=f"{setting_sentence(board)} VISOR alone, token reduction alone, and both. {INTERVALS} {RANKS} "
-        f"{tests.sentence}".strip(),
+        caption=caption(board, "VISOR alone, token reduction alone, and both.", INTERVALS, RANKS, tests.sentence),
         columns=every,
         rows=ranked(rows, every),
     )

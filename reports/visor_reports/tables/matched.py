@@ -6,6 +6,7 @@ from visor_reports.table import EMPTY, Absent, Cell, Change, Column, Kind, Row, 
 from visor_reports.tables.scoring import (
     ALPHA,
     INTERVALS,
+    SAVINGS,
     compare,
     method_cell,
     plain_row,
@@ -53,8 +54,7 @@ def matched_cost(board: Board) -> Table | Absent:
         f"(permutation test over task units, Holm over {len(tests)} comparisons, level {ALPHA}).",
         columns=(
             Column(header="Method"),
-            Column(header="paper", kind=Kind.SAVING, span="Avg. saving", key="saving_paper"),
-            Column(header="exact", kind=Kind.SAVING, span="Avg. saving", key="saving_exact"),
+            *SAVINGS,
             *(head for _, head in columns),
         ),
         rows=tuple(rows),

@@ -9,11 +9,11 @@ from visor_reports.tables.scoring import (
     INTERVALS,
     AgainstDense,
     ScoreColumn,
+    caption,
     method_cell,
     plain_row,
     printed_beside,
     saving_cell,
-    setting_sentence,
     tested_row,
 )
 
@@ -37,8 +37,12 @@ def per_dataset_savings(board: Board, tests: AgainstDense) -> Table | Absent:
     return Table(
         name=name,
         title="Savings per dataset",
-        caption=f"{setting_sentence(board)} Score (0-100) over saving against dense on the same samples, by two "
-        f"accountings (factors). {INTERVALS} {tests.sentence}".strip(),
+        caption=caption(
+            board,
+            "Score (0-100) over saving against dense on the same samples, by two accountings (factors).",
+            INTERVALS,
+            tests.sentence,
+        ),
         columns=(Column(header="Method"), Column(header="Quantity"), *kinds),
         rows=tuple(rows),
     )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 
 from visor_eval.analysis import Interval, Summary
 from visor_eval.analysis.paired import PairedTest, compare_units, holm, paired_units
@@ -224,6 +225,47 @@ def printed_name(method: Method, printed: Printed) -> Cell:
     """Name of the row with the paper's numbers."""
     where = ", ".join(TITLES[table].split(",")[0] for table in printed.tables)
     return Cell(value=f"{method.name}, paper", notes=(f"Printed in the VISOR paper: {where}.",))
+
+
+SAVINGS = tuple(
+    Column(header=accounting, kind=Kind.SAVING, span="Avg. saving", key=f"saving_{accounting}")
+    for accounting in ("paper", "exact")
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A method's row, or that of the paper's numbers below it, in parts: tables put them in different orders."""
+
+    name: Cell
+    scores: list[Cell]  # in the table's score columns
+    savings: list[Cell]  # as in `SAVINGS`
+    printed: bool = False
+
+    def row(self, *parts: Sequence[Cell], rule: bool = False) -> Row:
+        """The name, then the parts."""
+        return plain_row([self.name, *chain.from_iterable(parts)], printed=self.printed, rule=rule)
+
+
+def own_line(method: Method, columns: Sequence[tuple[ScoreColumn, Column]], tests: AgainstDense) -> Line:
+    """What was measured."""
+    savings = [saving_cell(method, accounting) for accounting in ("paper", "exact")]
+    return Line(name=method_cell(method), scores=tested_row(method, columns, tests), savings=savings)
+
+
+def printed_line(board: Board, method: Method, columns: Sequence[tuple[ScoreColumn, Column]]) -> Line | None:
+    """What the paper prints for the same suite, method and backbone; None where it prints nothing."""
+    printed = printed_beside(board, method)
+    if printed is None:
+        return None
+    savings = [printed.values.get("saving", EMPTY), EMPTY]
+    scores = printed_cells(printed, columns)
+    return Line(name=printed_name(method, printed), scores=scores, savings=savings, printed=True)
+
+
+def caption(board: Board, *sentences: str) -> str:
+    """What the numbers stand for, then the sentences that are not empty."""
+    return " ".join(filter(None, (setting_sentence(board), *sentences)))
 
 
 def plain_row(cells: Sequence[Cell], *, printed: bool = False, rule: bool = False) -> Row:

@@ -9,17 +9,16 @@ from visor_reports.study import Board
 from visor_reports.table import EMPTY, Absent, Cell, Column, Kind, Row, Table, ranked
 from visor_reports.tables.scoring import (
     INTERVALS,
+    SAVINGS,
     AgainstDense,
     ScoreColumn,
+    caption,
     is_papers_suite,
     method_cell,
+    own_line,
     plain_row,
-    printed_beside,
-    printed_cells,
-    printed_name,
-    saving_cell,
+    printed_line,
     score_columns,
-    setting_sentence,
     tested_row,
 )
 
@@ -41,8 +40,7 @@ def training_data_size(board: Board, tests: AgainstDense) -> Table | Absent:
     return Table(
         name=name,
         title="Size of the training data",
-        caption=f"{setting_sentence(board)} Percent of the training set, as stated by the user. {INTERVALS} "
-        f"{tests.sentence}".strip(),
+        caption=caption(board, "Percent of the training set, as stated by the user.", INTERVALS, tests.sentence),
         columns=(Column(header="Method"), Column(header="Data", kind=Kind.PERCENT), *(head for _, head in columns)),
         rows=tuple(rows),
     )
@@ -71,23 +69,20 @@ def fastvlm(board: Board, tests: AgainstDense) -> Table | Absent:
     columns = score_columns(board)
     rows: list[Row] = []
     for method in methods:
-        first = [method_cell(method), Cell(value=method.backbone), *tested_row(method, columns, tests)]
-        rows.append(plain_row([*first, saving_cell(method, "paper"), saving_cell(method, "exact")]))
-        if printed := printed_beside(board, method):
-            told = [printed_name(method, printed), Cell(value=method.backbone), *printed_cells(printed, columns)]
-            rows.append(plain_row([*told, printed.values.get("saving", EMPTY), EMPTY], printed=True))
+        lines = filter(None, (own_line(method, columns, tests), printed_line(board, method, columns)))
+        rows += [line.row([Cell(value=method.backbone)], line.scores, line.savings) for line in lines]
     every = (
         Column(header="Method"),
         Column(header="Backbone"),
         *(head for _, head in columns),
-        Column(header="paper", kind=Kind.SAVING, span="Avg. saving", key="saving_paper"),
-        Column(header="exact", kind=Kind.SAVING, span="Avg. saving", key="saving_exact"),
+        *SAVINGS,
     )
     return Table(
         name=name,
         title="FastVLM",
-        caption=f"{setting_sentence(board)} Savings are against the dense model on the same vision encoder. "
-        f"{INTERVALS} {tests.sentence}".strip(),
+        caption=caption(
+            board, "Savings are against the dense model on the same vision encoder.", INTERVALS, tests.sentence
+        ),
         columns=every,
         rows=ranked(rows, every),
     )
@@ -117,7 +112,7 @@ def multi_image(board: Board, tests: AgainstDense) -> Table | Absent:
     return Table(
         name=name,
         title="Several images",
-        caption=f"{setting_sentence(board)} {INTERVALS} {tests.sentence}".strip(),
+        caption=caption(board, INTERVALS, tests.sentence),
         columns=(Column(header="Method"), *(head for _, head in columns)),
         rows=tuple(rows),
     )

@@ -69,11 +69,11 @@ class FakeEngine:
         ]
 
 
-def fake(checkpoint, *, device, dtype, config, parts, table=None, log=None, delay_s=0.0):
+def fake(request, *, table=None, log=None, delay_s=0.0):
     """Build the engine; ``table`` is a JSON file of answers."""
     answers = json.loads(Path(table).read_text()) if table else {}
     log = None if log is None else Path(log)
-    return FakeEngine(answers, log=log, delay_s=delay_s, stop_after=STOP_AFTER, parts=parts)
+    return FakeEngine(answers, log=log, delay_s=delay_s, stop_after=STOP_AFTER, parts=request.parts)
 
 
 class BrokenEngine:
@@ -84,7 +84,7 @@ class BrokenEngine:
         raise RuntimeError("shapes differ")
 
 
-def broken(checkpoint, *, device, dtype, config, parts):
+def broken(request):
     """Build it."""
     return BrokenEngine()
 

@@ -1,0 +1,146 @@
+"""Stages go on from each other, branches share their batches, cards tell the whole lineage."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from visor_baselines.m3 import M3
+from visor_eval.errors import SetupError
+from visor_eval.training import stages
+from visor_eval.training.family import FamilyShape, build_model, save_folder
+from visor_eval.training.loop import plan_of
+from visor_eval.training.members import FAMILY, export_family
+from visor_eval.training.packed import PackedModel
+from visor_eval.training.recipes import FOUNDATION, LANGUAGE, ROUTERS, branch
+from visor_eval.training.state import STATE, state_name
+from visor_eval.training.stream import QuestionTokens, Stream
+
+TASKS = ("gqa", "textvqa_val")
+SHORT = {"steps": 2, "images": 2, "questions": 2, "compiled": False, "bfloat16": False, "evaluation_images": 1}
+
+
+def short(name, **changes):
+    """A stage of the family in two tiny steps."""
+    fixed = {**SHORT, "kept": (1,) if name == "base" else ()}
+    return replace(LANGUAGE[name], **{**fixed, **changes})
+
+
+@pytest.fixture
+def work(tmp_path, tokenizer, processor):
+    """A work folder with an untrained foundation."""
+    shape = FamilyShape(hidden=32, layers=6, intermediate=48, tower_hidden=32, tower_intermediate=48)
+    save_folder(build_model(tokenizer, shape, seed=1), processor, tmp_path / FOUNDATION)
+    report = {"recipe": {}, "curves": {"encoder": [{"step": 9}]}, "seconds": 1.0}
+    (tmp_path / FOUNDATION / "report.json").write_text(json.dumps(report))
+    return tmp_path
+
+
+def test_every_stage_names_one_that_stands_before_it():
+    known = [FOUNDATION]
+    for name, recipe in LANGUAGE.items():
+        assert recipe.name == name
+        assert recipe.start in known
+        known.append(name)
+    assert {member.stage for member in FAMILY} <= set(LANGUAGE)
+    assert {member.router for member in FAMILY} - {None} <= set(ROUTERS)
+
+
+def test_branches_of_one_base_differ_in_the_method_only():
+    rivals = [LANGUAGE[name] for name in ("dense", "m3", "vispruner", "vispruner-16x")]
+    alike = {replace(recipe, name="", reducers=((),)) for recipe in rivals}
+    assert len(alike) == 1
+    packed = {replace(LANGUAGE[name], name="", packing=1.0) for name in ("visor", "visor-tr2", "visor-tr4")}
+    assert len(packed) == 1
+
+
+def test_half_of_the_data_is_half_of_the_steps():
+    half, whole, base = LANGUAGE["visor-half"], LANGUAGE["visor"], LANGUAGE["base"]
+    assert half.start_step in base.kept
+    assert 2 * (half.start_step + half.steps) == base.steps + whole.steps
+
+
+def test_a_branch_goes_on_from_the_state_it_names(work):
+    base = short("base")
+    stages.language(work, base, TASKS)
+    member, _, state = stages.start(work, short("visor"))
+    assert state == work / "base" / STATE
+    trained, _, _ = stages.load_member(work, base)
+    for name, value in member.parameters().items():
+        assert torch.equal(value, trained.parameters()[name]), name
+    half, _, state = stages.start(work, short("visor-half", start_step=1))
+    assert state == work / "base" / state_name(1)
+    assert any(not torch.equal(value, trained.parameters()[name]) for name, value in half.parameters().items())
+
+
+def test_a_stage_that_has_not_run_is_named(work):
+    with pytest.raises(SetupError, match="visor-eval train base"):
+        stages.start(work, short("visor"))
+
+
+def test_conversion_starts_from_closed_gates(work):
+    stages.language(work, short("base"), TASKS)
+    stages.language(work, short("dense", start="base"), TASKS)
+    member, _, _ = stages.start(work, short("visor-stage1"))
+    blocks = member.visor.blocks.values()
+    assert all(block.gate.item() == 0 for block in blocks)
+    before = {name: value.clone() for name, value in member.parameters().items()}
+    stages.language(work, short("visor-stage1"), TASKS)
+    after, _, _ = stages.load_member(work, LANGUAGE["visor-stage1"])
+    moved = {name for name, value in after.parameters().items() if not torch.equal(value, before[name])}
+    assert moved
+    assert all(name.startswith("visor.blocks.") for name in moved)
+
+
+def test_dagger_moves_the_projector_only(work):
+    stages.language(work, short("base"), TASKS)
+    stages.language(work, short("dense-base", start="base"), TASKS)
+    before, _, _ = stages.load_member(work, short("dense-base"))
+    stages.language(work, short("visionzip-dagger"), TASKS)
+    after, _, _ = stages.load_member(work, short("visionzip-dagger"))
+    moved = {n for n, value in after.parameters().items() if not torch.equal(value, before.parameters()[n])}
+    assert moved
+    assert all("multi_modal_projector" in name for name in moved)
+
+
+def test_reducers_are_drawn_per_step_and_shorten_the_vision_tokens(work, tokenizer):
+    recipe = short("m3", start="base")
+    stages.language(work, short("base"), TASKS)
+    member, _, _ = stages.start(work, recipe)
+    drawn = {plan_of(recipe, step, member).reduction.reducers for step in range(40)}
+    assert drawn == {(), *((M3(factor=scale),) for scale in (4.0, 8.0, 16.0))}
+    batch = Stream(QuestionTokens(tokenizer), ("gqa",), "train", 0, 2, 2).batch(0).packed
+    packed = PackedModel(member.model)
+    whole = packed.vision_tokens(batch).shape[1]
+    for step in range(8):
+        reduction = plan_of(recipe, step, member).reduction
+        left = packed.vision_tokens(batch, reduction).shape[1]
+        assert left < whole or not reduction.reducers
+
+
+def test_token_packing_reaches_every_plan(work):
+    stages.language(work, short("base"), TASKS)
+    recipe = short("visor-tr2")
+    member, _, _ = stages.start(work, recipe)
+    plans = [plan_of(recipe, step, member) for step in range(30)] + list(member.plans([(1,)]).values())
+    assert all(plan.reduction.reducers[0].factor == 2.0 for plan in plans)
+
+
+def test_an_exported_member_tells_its_lineage_and_loads(work, tmp_path):
+    from visor_eval.harness.registry import load_engine
+
+    stages.language(work, short("base"), TASKS)
+    (work / "base" / state_name(1)).rename(work / "base" / state_name(LANGUAGE["visor-half"].start_step))
+    stages.language(work, short("visor-half", start_step=LANGUAGE["visor-half"].start_step, steps=1), TASKS)
+    stages.router(work, LANGUAGE["visor-half"], replace(ROUTERS["router"], steps=1, label_images=1, images=2), TASKS)
+    export_family(work, tmp_path / "out", dev_images=1, names=("visor-half-tiny",))
+    card = json.loads((tmp_path / "out" / "visor-half-tiny" / "card.json").read_text())
+    assert [stage["stage"] for stage in card["stages"]] == ["encoder and alignment", "base", "visor-half"]
+    assert [stage["steps"] for stage in card["stages"]] == [10, 1, 1]
+    assert load_engine("visor", pretrained=str(tmp_path / "out" / "visor-half-tiny")) is not None
+
+
+def test_a_branch_may_change_anything_by_name():
+    changed = branch(LANGUAGE["base"], "mine", 10, packing=4.0, seed=7)
+    assert (changed.start, changed.packing, changed.seed, changed.steps) == ("base", 4.0, 7, 10)
