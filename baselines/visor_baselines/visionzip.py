@@ -65,7 +65,7 @@ class VisionZip(VisionZipBudget):
 
 @dataclass(frozen=True, kw_only=True)
 class VisionZipDagger(VisionZip):
-    """The same reduction on a model whose projector was tuned with it (the authors' double dagger)."""
+    """VisionZip on a model whose projector was tuned with it (the authors' double dagger)."""
 
     tuned_with: ClassVar[str] = "a checkpoint whose projector was tuned with VisionZip"
     checkpoint: ClassVar[str] = "visionzip-dagger-tiny"

@@ -40,7 +40,7 @@ class VisPruner(VisPrunerBudget):
 
 @dataclass(frozen=True, kw_only=True)
 class VisPruner16x(VisPruner16xBudget, VisPruner):
-    """The 16x setting of the VISOR paper's table S3."""
+    """VisPruner at 16x, as in the VISOR paper's table S3."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class VisPrunerTrained(VisPruner):
 
 @dataclass(frozen=True, kw_only=True)
 class VisPruner16xTrained(VisPruner16x):
-    """The same at 16x: table S3's "VisPruner train."."""
+    """VisPruner at 16x on a model that was trained with it: the "VisPruner train." of table S3."""
 
     tuned_with: ClassVar[str] = "a checkpoint that was trained with VisPruner at 16x"
     checkpoint: ClassVar[str] = "vispruner-16x-tiny"

@@ -25,7 +25,7 @@ GROUP_NAMES = {"all": "all tasks"}
 _HEADERS = ("task", "n", "score", "95 % interval", "chance", "layers", "GFLOPs", "paper", "exact", "95 % interval")
 _EMPTY = "-"
 _WIDTH = 100
-_NAME = 16  # of a method, in tables with one row per method
+_NAME = 21  # of a method, in tables with one row per method
 _TABLES_EACH = 3  # up to so many models get a table each
 
 
@@ -86,7 +86,7 @@ def comparison_table(runs: Sequence[Run], summaries: Sequence[RunSummary] | None
         *(f"{name}, 95 %" for name in columns),
         "paper",
         "exact, 95 %",
-        "seconds",
+        "time s",
     ]
     return ruled(headers, rows, [["chance", *(_number(level, 1) for level in chance), "", "", ""]])
 
@@ -181,7 +181,7 @@ def _legend(models: Sequence[str], summaries: Sequence[RunSummary]) -> str:
         "exact = executed decoder FLOPs; group rows are plain means over tasks.",
     ]
     if len(models) > 1:
-        lines.append("Comparison: savings over all tasks; chance: the highest of these runs; seconds: the whole run.")
+        lines.append("Comparison: savings over all tasks; chance: the highest of these runs; time s: the whole run.")
     for task, found in _by_task(
         models, summaries, lambda task: _number(task.cognition, 1) if task.cognition is not None else ""
     ):

@@ -92,7 +92,7 @@ def test_many_models_are_one_comparison() -> None:
 
 def test_a_comparison_of_one_group() -> None:
     header = comparison_table([example(model, tasks=("gqa",)) for model in ("a", "b")]).splitlines()[0]
-    assert header.split() == ["method", "easy,", "95", "%", "paper", "exact,", "95", "%", "seconds"]
+    assert header.split() == ["method", "easy,", "95", "%", "paper", "exact,", "95", "%", "time", "s"]
 
 
 def test_few_tasks_and_unknown_costs() -> None:

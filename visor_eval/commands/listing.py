@@ -43,7 +43,9 @@ def action(options: argparse.Namespace) -> int:
 def _methods() -> list[str]:
     from visor_eval.harness.registry import methods
 
-    lines = [f"  {method.name:<18}{method.summary}" for method in methods().values()]
+    known = methods().values()
+    width = max(len(method.name) for method in known) + 2
+    lines = [f"  {method.name:<{width}}{method.summary}" for method in known]
     return ["methods (--model; compose with +; all: every one with an embedded checkpoint)", *lines]
 
 
@@ -71,5 +73,6 @@ def _checkpoints() -> list[str]:
     from visor_eval.harness.checkpoints import embedded_names, read_card
 
     names = embedded_names()
-    lines = [f"  {name:<14}{read_card(name).get('summary', '')}".rstrip() for name in names]
+    width = max(map(len, names), default=0) + 2
+    lines = [f"  {name:<{width}}{read_card(name).get('summary', '')}".rstrip() for name in names]
     return ["embedded checkpoints (--pretrained)", *(lines or ["  none in this installation"])]

@@ -250,10 +250,12 @@ def _fields(make: Callable[..., object]) -> list[str]:
 
 
 def _first_line(point: EntryPoint) -> str:
-    """The first line of the docstring of an entry point's module, read without importing the module."""
+    """What a method is, in a line, read without importing it: its module's docstring, a later class's its own."""
     try:
         spec = find_spec(point.module)
-        docstring = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8")))  # type: ignore
+        module = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))  # type: ignore
     except (ImportError, AttributeError, TypeError, OSError, SyntaxError, ValueError):
         return ""
-    return (docstring or "").partition("\n")[0]
+    classes = [node for node in module.body if isinstance(node, ast.ClassDef)]
+    later = next((node for node in classes[1:] if node.name == point.attr), None)
+    return (ast.get_docstring(module if later is None else later) or "").partition("\n")[0]
