@@ -89,6 +89,10 @@ def test_mistakes_are_one_line(capsys, monkeypatch, checkpoint, tmp_path, argume
     assert message in fails(capsys, "run", *given)
 
 
+def test_bench_refuses_options_it_would_ignore(capsys):
+    assert "leave --model_args out" in fails(capsys, "bench", "--model", "visionzip", "--model_args", "dominant=9")
+
+
 def test_list_names_everything(capsys):
     assert cli.main(["list"]) == 0
     out = capsys.readouterr().out

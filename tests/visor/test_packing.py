@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from visor_eval.core.tokens import VisionTokens
-from visor_eval.visor.packing import TokenPacking
+from visor_eval.errors import SetupError
+from visor_eval.visor.config import VisorConfig
+from visor_eval.visor.packing import TokenPacking, packers
 
 
 def tokens(side: int, tiles: int = 3, dim: int = 5) -> VisionTokens:
@@ -40,3 +42,12 @@ def test_space_to_depth_widens():
 def test_factor_below_one_is_refused():
     with pytest.raises(ValueError, match="at least 1"):
         TokenPacking(factor=0.5)
+
+
+def test_a_checkpoint_keeps_the_packing_it_was_trained_with():
+    plain, packed = VisorConfig.for_layers(24), VisorConfig.for_layers(24, packing=4.0)
+    assert packers(plain) == ()
+    assert [packer.factor for packer in packers(plain, 2.0)] == [2.0]
+    assert [packer.factor for packer in packers(packed)] == [packer.factor for packer in packers(packed, 4.0)] == [4.0]
+    with pytest.raises(SetupError, match="leave factor=2 out"):
+        packers(packed, 2.0)

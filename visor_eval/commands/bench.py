@@ -42,11 +42,17 @@ def add(verbs: Verbs) -> None:
 
 
 def action(options: argparse.Namespace) -> int:
-    """Measure, print the table, say where the record lies."""
+    """Measure, print the table, say where the record lies.
+
+    Raises:
+        SetupError: options of a method, which this verb does not take.
+    """
     from visor_eval.harness.settings import resolve_device, resolve_dtype
     from visor_eval.probes.bench import BenchRequest, bench
     from visor_reports.speed import speed_markdown, speed_text
 
+    if options.model_args:
+        raise SetupError("visor-eval bench times methods with their default options: leave --model_args out")
     device = resolve_device(options.device)
     record, folder = bench(
         BenchRequest(
