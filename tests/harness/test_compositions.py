@@ -7,7 +7,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from visor_eval.errors import SetupError
-from visor_eval.harness.registry import load_engine
+from visor_eval.harness import registry
+from visor_eval.harness.registry import default_checkpoint, load_engine
 
 WORKING = [
     ("hired+fastv", {}),
@@ -72,9 +73,14 @@ def test_what_cannot_work_is_refused_before_the_first_sample(dense, visor, model
 
 
 @pytest.mark.parametrize("model", ["visionzip-dagger", "vispruner-trained", "vispruner-16x-trained"])
-def test_trained_variants_need_their_weights(dense, model):
-    with pytest.raises(SetupError, match="none is embedded: name one with --pretrained"):
-        load_engine(model)
+def test_trained_variants_need_their_weights(dense, model, monkeypatch):
+    assert default_checkpoint(model) == f"{model.removesuffix('-trained')}-tiny"
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "embedded_names", lambda: ("dense-tiny",))
+        with pytest.raises(SetupError, match="none is embedded: name one with --pretrained"):
+            load_engine(model)
+    with pytest.raises(SetupError, match="name the checkpoint with --pretrained"):
+        default_checkpoint(f"visor+{model}")
     engine = load_engine(model, pretrained=str(dense))
     budget = {"visionzip-dagger": (104, 24), "vispruner-trained": (96, 32), "vispruner-16x-trained": (34, 12)}[model]
     assert engine.reduction.reducers[0].budget(729) == budget

@@ -89,15 +89,15 @@ class CrossAttentionBlock(nn.Module):
         Args:
             text: hidden states after the preceding layer [batch, text, hidden].
             vision: from ``keys_values``.
-            mask: True where a text token may look [batch, 1, text, vision]; where it may look at nothing, it gets
-                zeros.
+            mask: True where a text token may look [batch, 1, text or 1 for all alike, vision]; where it may look at
+                nothing, it gets zeros.
         """
         batch, length, _ = text.shape
         heads, kv_heads = self.shape.heads, self.shape.kv_heads
         queries = self.q_proj(self.norm_text(text)).view(batch, length, kv_heads, heads // kv_heads, -1)
         queries = queries.permute(0, 2, 3, 1, 4).flatten(2, 3)  # of all heads that share keys; these are never repeated
         if mask is not None:
-            mask = mask.repeat(1, 1, heads // kv_heads, 1)
+            mask = mask.expand(-1, -1, length, -1).repeat(1, 1, heads // kv_heads, 1)
         attended = F.scaled_dot_product_attention(queries, vision.keys, vision.values, attn_mask=mask)
         if mask is not None:
             attended = attended.masked_fill(~mask.any(-1, keepdim=True), 0.0)
