@@ -3,7 +3,8 @@
 import pytest
 
 from benchmarks.claim_runs import Job, Shelf, frozen_suite, hash_of, viable_of
-from benchmarks.claims import BEGIN, END, PAGE, Bench, Weights, parse, sections, stage2_configurations, written_into
+from benchmarks.claim_sections import Bench, Weights, sections, stage2_configurations
+from benchmarks.claims import BEGIN, END, PAGE, parse, written_into
 from tests.records.examples import run as run_record
 from visor_eval.records import RunFolder, RunStatus
 from visor_eval.visor.config import VisorConfig

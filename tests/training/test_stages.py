@@ -7,12 +7,14 @@ import pytest
 import torch
 
 from visor_baselines.m3 import M3
+from visor_eval.commands.train import Job, run
 from visor_eval.errors import SetupError
 from visor_eval.training import stages
 from visor_eval.training.family import FamilyShape, build_model, save_folder
 from visor_eval.training.loop import plan_of
 from visor_eval.training.members import FAMILY, export_family
 from visor_eval.training.packed import PackedModel
+from visor_eval.training.processes import Processes
 from visor_eval.training.recipes import FOUNDATION, LANGUAGE, ROUTERS, branch
 from visor_eval.training.state import STATE, state_name
 from visor_eval.training.stream import QuestionTokens, Stream
@@ -72,6 +74,19 @@ def test_a_branch_goes_on_from_the_state_it_names(work):
     half, _, state = stages.start(work, short("visor-half", start_step=1))
     assert state == work / "base" / state_name(1)
     assert any(not torch.equal(value, trained.parameters()[name]) for name, value in half.parameters().items())
+
+
+def test_a_stage_that_has_begun_needs_no_other(work):
+    stages.language(work, short("base"), TASKS)
+    stages.language(work, short("visor"), TASKS)
+    (work / "base" / STATE).unlink()
+    assert stages.language(work, short("visor", steps=3), TASKS).step == 3
+
+
+def test_a_family_has_lengths_of_its_own(work):
+    job = Job(work=work, output=work, processes=Processes(torch.device("cpu")), steps=2)
+    with pytest.raises(SetupError, match="leave it out"):
+        run("family", job)
 
 
 def test_a_stage_that_has_not_run_is_named(work):

@@ -99,10 +99,12 @@ def run(recipe: str, job: Job) -> Path:
         raise SetupError(f"--labels belongs to a router, e.g. `visor-eval train visor/router`, not to {recipe}")
     if recipe != "family":
         return _stage(recipe, job)
+    if job.steps is not None:
+        raise SetupError("--steps belongs to one stage; the stages of a family have lengths of their own: leave it out")
     written = job.output
     for stage in everything():
         log.info("stage %s", stage)
-        written = _stage(stage, replace(job, steps=None))
+        written = _stage(stage, job)
     return written
 
 

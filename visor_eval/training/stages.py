@@ -165,7 +165,11 @@ def language(
         SetupError: the stage it goes on from has not run, or more processes than images in a batch.
     """
     processes = processes or Processes(CPU)
-    member, processor, state = start(work, recipe)
+    if (work / recipe.name / STATE).exists():  # begun: what it went on from is not needed any more
+        member, processor, _ = load_member(work, recipe)
+        state = None
+    else:
+        member, processor, state = start(work, recipe)
     data = streams(processor, recipe, tasks)
     return train(member.to(processes.device), recipe, *data, work / recipe.name, state, processes)
 
