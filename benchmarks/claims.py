@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.claim_runs import Shelf, frozen_suite
-from benchmarks.claim_sections import Bench, Weights, sections
+from benchmarks.claim_sections import STAGE_2, Bench, Weights, sections
 from visor_eval.harness.checkpoints import embedded_names
 from visor_eval.records import RunRecord, utc_now
 from visor_reports.claims import Section, claims_page, overview, results
@@ -32,7 +32,6 @@ PAGE, RESULTS = Path("docs/claims.md"), Path("benchmarks/results/claims.json")
 OUTPUT, REUSED = Path("build/claims"), "results/example"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 PARTS = ("quality", "c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8", "composition", "headline", "search")
-STAGE_2 = "visor-stage2-tiny"  # default of --stage2, where it is embedded
 
 
 def written_into(text: str, measured: str) -> str:

@@ -16,16 +16,9 @@ from benchmarks.claim_runs import Job, Shelf
 from visor_eval.analysis.drawn import scores
 from visor_eval.harness.chance import CARD_KEY
 from visor_eval.harness.checkpoints import embedded_folder, embedded_names, read_card
-from visor_eval.harness.registry import default_checkpoint, methods
 from visor_eval.records import Run
 
 OUTPUT = Path("build/shuffled")
-
-
-def method_of(member: str) -> str:
-    """The method that runs on a member: the one made for it, else its kind of VISOR."""
-    made = [name for name in methods() if default_checkpoint(name) == member]
-    return made[0] if made else "visor-tr" if "-tr" in member else "visor"
 
 
 def main() -> None:
@@ -36,7 +29,7 @@ def main() -> None:
     named = parser.parse_args().members
     shelf = Shelf(output=OUTPUT)
     for member in named or [name for name in embedded_names() if CARD_KEY not in read_card(name)]:
-        job = Job(model=method_of(member), pretrained=member, shuffled=True)
+        job = Job(model=str(read_card(member)["method"]), pretrained=member, shuffled=True)
         found = shelf.take(job, running=True)
         if not isinstance(found, Run):
             sys.exit(f"{member}: {shelf.why(job)}")

@@ -44,6 +44,14 @@ def picture(height: int, width: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever ``-m`` says, tests marked ``gpu`` skip where there is none."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
 @pytest.fixture(scope="session")
 def backbone() -> LlavaOnevision:
     """The tiny random model, 24 layers."""

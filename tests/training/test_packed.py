@@ -7,7 +7,7 @@ from PIL import Image
 from tests.training.conftest import open_modules
 from visor_eval.models.decoder import FixedChoice, SparseDecoder
 from visor_eval.models.llava_onevision import LlavaOnevision
-from visor_eval.training.initialise import BLOCK_COPY, STOCK_COPY, add_visor
+from visor_eval.training.initialise import BLOCK_COPY, STOCK_COPY, add_visor, prepare_attention
 from visor_eval.training.packed import IGNORED, PackedModel, StepPlan
 from visor_eval.training.stream import QuestionTokens, layout_of, pack_items
 from visor_eval.visor.readers import AddedBlock
@@ -110,6 +110,7 @@ def test_sparse_equals_the_runtime_with_grouped_heads(tokenizer, processor, grou
 
 
 def test_values_pass_through_grouped_heads(grouped):
+    prepare_attention(grouped)
     modules = add_visor(grouped)
     for attention in (grouped.model.language_model.layers[0].self_attn, modules.blocks["2"]):
         values, out = attention.v_proj.weight, attention.o_proj.weight

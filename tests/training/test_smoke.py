@@ -12,6 +12,7 @@ from visor_eval.training.evaluate import evaluate, evaluation_batches
 from visor_eval.training.family import FamilyShape
 from visor_eval.training.initialise import add_visor
 from visor_eval.training.loop import Member, train
+from visor_eval.training.neighbours import NeighbourRecipe
 from visor_eval.training.packed import PackedModel, StepPlan
 from visor_eval.training.state import load_state
 from visor_tasks.mini import stream_item
@@ -37,6 +38,7 @@ def test_an_easy_and_a_hard_task_are_learnt(tmp_path):
     stages.foundation(
         tmp_path,
         EncoderRecipe(pretrain_steps=400, align_steps=150, images=16),
+        NeighbourRecipe(steps=400),
         FamilyShape(layers=8),
         tasks=TASKS,
     )

@@ -110,7 +110,7 @@ def test_conversion_starts_from_closed_gates(work):
 
 def test_dagger_moves_the_projector_only(work):
     stages.language(work, short("base"), TASKS)
-    stages.language(work, short("dense-base", start="base"), TASKS)
+    stages.language(work, short("dense-base", start_step=None), TASKS)
     before, _, _ = stages.load_member(work, short("dense-base"))
     stages.language(work, short("visionzip-dagger"), TASKS)
     after, _, _ = stages.load_member(work, short("visionzip-dagger"))
@@ -151,7 +151,7 @@ def test_an_exported_member_tells_its_lineage_and_loads(work, tmp_path):
     stages.router(work, LANGUAGE["visor-half"], replace(ROUTERS["router"], steps=1, label_images=1, images=2), TASKS)
     export_family(work, tmp_path / "out", dev_images=1, names=("visor-half-tiny",))
     card = json.loads((tmp_path / "out" / "visor-half-tiny" / "card.json").read_text())
-    assert [stage["stage"] for stage in card["stages"]] == ["encoder and alignment", "base", "visor-half"]
+    assert [stage["stage"] for stage in card["stages"]] == ["foundation", "base", "visor-half"]
     assert [stage["steps"] for stage in card["stages"]] == [10, 1, 1]
     assert load_engine("visor", pretrained=str(tmp_path / "out" / "visor-half-tiny")) is not None
 

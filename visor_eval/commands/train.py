@@ -121,6 +121,7 @@ def _stage(stage: str, job: Job) -> Path:
     from visor_eval.training import stages
     from visor_eval.training.encoder import EncoderRecipe
     from visor_eval.training.members import export_family
+    from visor_eval.training.neighbours import NeighbourRecipe
     from visor_eval.training.recipes import LANGUAGE, ROUTERS
 
     known = everything()
@@ -135,7 +136,8 @@ def _stage(stage: str, job: Job) -> Path:
     if stage == "foundation":
         recipe = EncoderRecipe()
         steps = job.steps or recipe.pretrain_steps
-        stages.foundation(work, replace(recipe, pretrain_steps=steps), seed=job.seed, device=device)
+        taught = NeighbourRecipe() if job.steps is None else NeighbourRecipe(steps=job.steps)
+        stages.foundation(work, replace(recipe, pretrain_steps=steps), taught, seed=job.seed, device=device)
     elif stage == "export":
         export_family(work, job.output)
         return job.output

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import TypedDict, cast
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,15 @@ from visor_eval.training.labels import LabelSet, cell_labels
 from visor_eval.training.stream import Stream
 
 log = logging.getLogger(__name__)
+START_BIAS = -4.0  # of heads that tell labels: few are true of a cell
+
+
+class Group(TypedDict):
+    """Parameters with one learning rate and one weight decay."""
+
+    params: list[nn.Parameter]
+    lr: float
+    weight_decay: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +45,10 @@ class EncoderRecipe:
     weight_decay: float = 0.01
     position_share: float = 0.5  # size of the position code against a word embedding
     step_offset: int = 10_000_000  # so that these batches differ from language training's
-    report_every: int = 100
+
+    def group(self, parameters: list[nn.Parameter]) -> "Group":
+        """How ``parameters`` are optimised."""
+        return {"params": parameters, "lr": self.lr, "weight_decay": self.weight_decay}
 
     def weights(self, tasks: Sequence[str]) -> dict[str, float]:
         """How often each task's images are drawn."""
@@ -78,7 +90,7 @@ def pretrain_encoder(
     tower, backbone, device = model.model.vision_tower, LlavaOnevision(model), model.device
     target_of = AlignmentTarget(model, stream, labels, recipe)
     head = nn.Linear(tower.config.hidden_size, len(labels.words)).to(device)
-    nn.init.constant_(head.bias, -4.0)
+    nn.init.constant_(head.bias, START_BIAS)
     parameters = [*tower.parameters(), *model.model.multi_modal_projector.parameters(), *head.parameters()]
 
     def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
@@ -95,7 +107,7 @@ def pretrain_encoder(
             some = (shown > 0.5).any(-1)[native]
         return loss, {"cell_accuracy": right[some].float().mean().item(), "unexplained": error.item()}
 
-    return _train("encoder", parameters, loss_of, recipe.pretrain_steps, recipe)
+    return fit("encoder", [recipe.group(parameters)], loss_of, recipe.pretrain_steps)
 
 
 def align_projector(
@@ -113,7 +125,7 @@ def align_projector(
         error = target_of.error(inner.multi_modal_projector(features), shown)
         return error, {"unexplained": error.item()}
 
-    return _train("align", list(inner.multi_modal_projector.parameters()), loss_of, recipe.align_steps, recipe)
+    return fit("align", [recipe.group([*inner.multi_modal_projector.parameters()])], loss_of, recipe.align_steps)
 
 
 class AlignmentTarget:
@@ -155,27 +167,29 @@ class AlignmentTarget:
         return (weight * (projected - target).square()).mean() / (weight * (target - mean).square()).mean()
 
 
-def _train(
+def fit(
     name: str,
-    parameters: list[nn.Parameter],
+    groups: Sequence[Group],
     loss_of: Callable[[int], tuple[Tensor, dict[str, float]]],
     steps: int,
-    recipe: EncoderRecipe,
+    *,
+    decay_share: float = 1.0,
+    report_every: int = 100,
 ) -> list[dict[str, float]]:
-    """AdamW with one linear decay; ``loss_of(step)`` gives the loss and what to report."""
-    optimizer = torch.optim.AdamW(
-        parameters, lr=recipe.lr, betas=(0.9, 0.98), weight_decay=recipe.weight_decay, fused=True
-    )
+    """AdamW with a warm-up and one linear decay; ``loss_of(step)`` gives the loss and what to report."""
+    optimizer = torch.optim.AdamW([dict(group) for group in groups], betas=(0.9, 0.98), fused=True)
+    parameters = [parameter for group in groups for parameter in group["params"]]
     curve, started = [], time.monotonic()
     for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.lr * min(1.0, (step + 1) / 50) * (1 - step / steps)
+        left = (steps - step) / (steps * decay_share)
+        for live, given in zip(optimizer.param_groups, groups, strict=True):
+            live["lr"] = given["lr"] * min(1.0, (step + 1) / 50) * min(1.0, left)
         loss, extra = loss_of(step)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
-        if step % recipe.report_every == 0 or step == steps - 1:
+        if step % report_every == 0 or step == steps - 1:
             row = {"step": step, "loss": loss.item(), **extra, "seconds": time.monotonic() - started}
             curve.append(row)
             log.info("%s %s", name, " ".join(f"{key} {value:.4g}" for key, value in row.items()))

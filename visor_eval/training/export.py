@@ -19,8 +19,9 @@ from visor_eval.visor.checkpoint import save_visor
 AIDS = (
     "encoder pretrained on the generator's labels of every 8 x 8 px cell, then frozen",
     "projector aligned with the token embeddings of the words a patch shows, plus a row + column code",
+    "first decoder layer taught, before any question, which words stand nearest left of and above each cell",
     "spellings of one word (with a space, capitalised) start from nearly the same embedding",
-    "added blocks start with W_k = W_q, and values pass through (W_o = a W_v^T)",
+    "added blocks start with W_k = W_q; in them and in stock layers values pass through (W_o = a W_v^T)",
     "gates of the added blocks start open (1.0)",
     "cross-attention-only and dense steps are mixed into universal training (a deviation from the paper)",
     "several questions share one image's vision tokens in a training step",
@@ -39,6 +40,7 @@ class Card:
     """What a reader needs to know about one member, machine-readable."""
 
     name: str
+    method: str  # that runs on it
     summary: str  # one line, for `visor-eval list`
     description: str
     generator_version: int

@@ -20,6 +20,16 @@ BLOCK_COPY = 0.2
 
 
 @torch.no_grad()
+def prepare_attention(model: LlavaOnevisionForConditionalGeneration, seed: int = 0) -> None:
+    """Start the stock layers' attention nearly uniform, passing values through, in place."""
+    generator = torch.Generator().manual_seed(seed)
+    for layer in model.model.language_model.layers:
+        attention = layer.self_attn
+        nn.init.normal_(attention.k_proj.weight, std=attention.k_proj.in_features**-0.5, generator=generator)
+        _copying(attention, STOCK_COPY, generator)
+
+
+@torch.no_grad()
 def add_visor(
     model: LlavaOnevisionForConditionalGeneration,
     *,
@@ -27,7 +37,7 @@ def add_visor(
     gate: float = 1.0,
     config: VisorConfig | None = None,
 ) -> VisorModules:
-    """Prepare the decoder's attention and build VISOR modules beside it, gates open.
+    """Build VISOR modules beside a decoder that nothing was learnt by yet, gates open.
 
     The paper converts a trained model and so starts from closed gates; here everything starts from scratch, and open
     gates let the blocks learn from the first step.
@@ -36,10 +46,6 @@ def add_visor(
     generator = torch.Generator().manual_seed(seed)
     modules = VisorModules(config or VisorConfig.for_layers(len(inner.layers)), text_config(model.config))
     modules.initialise_from(inner)
-    for layer in inner.layers:
-        attention = layer.self_attn
-        nn.init.normal_(attention.k_proj.weight, std=attention.k_proj.in_features**-0.5, generator=generator)
-        _copying(attention, STOCK_COPY, generator)
     for block in modules.blocks.values():
         assert isinstance(block, CrossAttentionBlock)
         _copying(block, BLOCK_COPY, generator)

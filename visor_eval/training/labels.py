@@ -36,11 +36,8 @@ class LabelSet:
         return torch.stack([table[torch.tensor(tokens.ids(word), device=table.device)].mean(0) for word in self.words])
 
 
-def cell_labels(items: Sequence[Item], labels: LabelSet) -> Tensor:
-    """Labels of every vision patch of same-sized images [images, 1 + rows * columns, 49, labels].
-
-    A sub-tile's patch is one cell: 1 where it shows a word. A thumbnail's patch covers rows x columns cells: the share
-    of them that show it.
+def canvas_labels(items: Sequence[Item], labels: LabelSet) -> Tensor:
+    """Labels of every cell of same-sized images, 1 where it shows a word [images, cell rows, cell columns, labels].
 
     Raises:
         KeyError: a cell shows a word that ``labels`` lacks.
@@ -52,6 +49,20 @@ def cell_labels(items: Sequence[Item], labels: LabelSet) -> Tensor:
         for (row, column), words in item.cells.items():
             for word in words:
                 canvas[number, row, column, places[word]] = 1.0
+    return canvas
+
+
+def cell_labels(items: Sequence[Item], labels: LabelSet) -> Tensor:
+    """Labels of every vision patch of same-sized images [images, 1 + rows * columns, 49, labels].
+
+    A sub-tile's patch is one cell: 1 where it shows a word. A thumbnail's patch covers rows x columns cells: the share
+    of them that show it.
+
+    Raises:
+        KeyError: a cell shows a word that ``labels`` lacks.
+    """
+    rows, columns = layout_of(items[0])
+    canvas = canvas_labels(items, labels)
     blocks = canvas.view(len(items), SIDE, rows, SIDE, columns, -1).mean((2, 4)).flatten(1, 2)
     crops = canvas.view(len(items), rows, SIDE, columns, SIDE, -1).transpose(2, 3)
     crops = crops.reshape(len(items), rows * columns, SIDE * SIDE, -1)

@@ -35,28 +35,63 @@ class Shipped:
 
     name: str
     stage: str  # of recipes.LANGUAGE
+    method: str  # that runs on it by name: of `visor-eval list`
     summary: str  # for `visor-eval list`
     router: str | None = None  # of recipes.ROUTERS
 
 
 FAMILY = (
-    Shipped(name="visor-tiny", stage="visor", router="router", summary="universal VISOR with router"),
-    Shipped(name="dense-tiny", stage="dense", summary="the dense model of the family"),
-    Shipped(name="visor-tr2-tiny", stage="visor-tr2", router="router", summary="VISOR-TR, 2x packed, with router"),
+    Shipped(name="visor-tiny", stage="visor", method="visor", router="router", summary="universal VISOR with router"),
+    Shipped(name="dense-tiny", stage="dense", method="dense", summary="the dense model of the family"),
+    Shipped(
+        name="visor-tr2-tiny",
+        stage="visor-tr2",
+        method="visor-tr",
+        router="router",
+        summary="VISOR-TR, 2x packed, with router",
+    ),
     Shipped(
         name="visor-tr2-excl-tiny",
         stage="visor-tr2",
+        method="visor-tr",
         router="router-excl",
         summary="the same weights, their router trained without three tasks (S7)",
     ),
-    Shipped(name="visor-tr4-tiny", stage="visor-tr4", router="router", summary="VISOR-TR, 4x packed, with router"),
-    Shipped(name="visor-half-tiny", stage="visor-half", router="router", summary="VISOR after half of its data (S10)"),
-    Shipped(name="visor-stage2-tiny", stage="visor-stage2", summary="VISOR trained with all its layers only (stage 2)"),
-    Shipped(name="m3-tiny", stage="m3", summary="dense trained on M3's scales 1, 4, 8 and 16"),
-    Shipped(name="vispruner-tiny", stage="vispruner", summary="dense trained with VisPruner"),
-    Shipped(name="vispruner-16x-tiny", stage="vispruner-16x", summary="dense trained with VisPruner at 16x"),
     Shipped(
-        name="visionzip-dagger-tiny", stage="visionzip-dagger", summary="dense, its projector tuned with VisionZip"
+        name="visor-tr4-tiny",
+        stage="visor-tr4",
+        method="visor-tr",
+        router="router",
+        summary="VISOR-TR, 4x packed, with router",
+    ),
+    Shipped(
+        name="visor-half-tiny",
+        stage="visor-half",
+        method="visor",
+        router="router",
+        summary="VISOR after half of its data (S10)",
+    ),
+    Shipped(
+        name="visor-stage2-tiny",
+        stage="visor-stage2",
+        method="visor",
+        summary="VISOR trained with all its layers only (stage 2)",
+    ),
+    Shipped(name="m3-tiny", stage="m3", method="m3-trained", summary="dense trained on M3's scales 1, 4, 8 and 16"),
+    Shipped(
+        name="vispruner-tiny", stage="vispruner", method="vispruner-trained", summary="dense trained with VisPruner"
+    ),
+    Shipped(
+        name="vispruner-16x-tiny",
+        stage="vispruner-16x",
+        method="vispruner-16x-trained",
+        summary="dense trained with VisPruner at 16x",
+    ),
+    Shipped(
+        name="visionzip-dagger-tiny",
+        stage="visionzip-dagger",
+        method="visionzip-dagger",
+        summary="dense, its projector tuned with VisionZip",
     ),
 )
 
@@ -90,6 +125,7 @@ def _export(work: Path, folder: Path, shipped: Shipped, notes: Mapping[str, str]
     lineage = _lineage(work, recipe, progress)
     card = Card(
         name=shipped.name,
+        method=shipped.method,
         summary=f"{shipped.summary}, {_millions(member)} M parameters; mini suite only",
         description=f"A member of visor-eval's embedded family: {shipped.summary}.",
         generator_version=GENERATOR_VERSION,
@@ -130,7 +166,7 @@ def _foundation(work: Path, notes: Mapping[str, str]) -> dict[str, object]:
     report = json.loads((work / FOUNDATION / "report.json").read_text())
     return {
         "note": notes.get(FOUNDATION, "one run of the recipe"),
-        "stage": "encoder and alignment",
+        "stage": "foundation",
         "recipe": report["recipe"],
         "seconds": round(report["seconds"]),
         "steps": sum(curve[-1]["step"] + 1 for curve in report["curves"].values()),

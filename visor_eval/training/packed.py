@@ -178,6 +178,17 @@ class PackedModel:
                 text = torch.cat((text[:, :prefix], read), dim=1)
         return text
 
+    def first_layer(self, batch: PackedBatch) -> tuple[Tensor, Tensor]:
+        """Vision tokens before and after the first stock layer, which sees no question [images, vision, hidden]."""
+        decoder, batch = self.model.model.language_model, batch.to(self.device)
+        with torch.no_grad():
+            vision = self.vision_tokens(batch)
+            states = torch.cat((decoder.embed_tokens(batch.tokens[:, 0, : batch.prefix]), vision), dim=1)
+        length = states.shape[1]
+        rotary, causal = self._rotary(length), causal_bias(length, self.device)
+        after = self._text(states, rotary, causal, LayerWeights.of(decoder.layers[0]), self.shape)
+        return vision, after[:, batch.prefix :]
+
     def logits(self, states: Tensor) -> Tensor:
         """Final norm and LM head [..., hidden] -> [..., vocabulary], in float32."""
         decoder = self.model.model.language_model

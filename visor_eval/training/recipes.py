@@ -2,8 +2,8 @@
 
     foundation -> base -> visor, visor-tr2, visor-tr4          one learning rate, then branches in which it falls to 0
                   base, half way -> visor-half
-                  visor -> dense-base -> dense, m3, vispruner, vispruner-16x, visionzip-dagger
-                                         dense -> visor-stage1 -> visor-stage2     the paper's way into VISOR
+                  base, a third of the way -> dense-base -> dense, m3, vispruner, vispruner-16x, visionzip-dagger
+                                              dense -> visor-stage1 -> visor-stage2     the paper's way into VISOR
 
 All branches of one base see the same batches for the same number of steps; only the method differs.
 """
@@ -20,9 +20,10 @@ from visor_eval.training.curriculum import DENSE_PHASES, LAST_PHASE, UNIVERSAL_P
 
 Configuration = tuple[int, ...]
 Learns = Literal["all", "blocks", "projector"]
-BASE_STEPS, VISOR_STEPS = 8_500, 1_500
+BASE_STEPS, VISOR_STEPS = 12_500, 1_000
 HALF_WAY = (BASE_STEPS - VISOR_STEPS) // 2  # visor-half: half of visor's steps in all, as many of them in its decay
-DENSE_BASE_STEPS, DENSE_STEPS = 2_000, 500
+DENSE_START = 4_250  # of base: verdicts and choices are learnt, which costs a dense model more than twice the time
+DENSE_BASE_STEPS, DENSE_STEPS = 3_500, 400
 DENSE_SEED = 50  # so that the dense members meet other scenes than those whose weights they go on from
 FOUNDATION = "foundation"
 
@@ -90,7 +91,7 @@ def universal(steps: int = BASE_STEPS, **changes: object) -> LanguageRecipe:
         "dense_share": 0.08,
         "phases": UNIVERSAL_PHASES,
         "decay_share": 0.0,
-        "kept": (HALF_WAY,),
+        "kept": (DENSE_START, HALF_WAY),
         **changes,
     }
     return LanguageRecipe(**fields)  # type: ignore[arg-type]
@@ -101,7 +102,8 @@ def dense(steps: int = DENSE_BASE_STEPS, **changes: object) -> LanguageRecipe:
     fields = {
         "name": "dense-base",
         "steps": steps,
-        "start": "visor",
+        "start": "base",
+        "start_step": DENSE_START,
         "visor": False,
         "dense_share": 1.0,
         "phases": DENSE_PHASES,
@@ -116,8 +118,16 @@ def dense(steps: int = DENSE_BASE_STEPS, **changes: object) -> LanguageRecipe:
 
 def branch(base: LanguageRecipe, name: str, steps: int, **changes: object) -> LanguageRecipe:
     """``steps`` further steps from the end of ``base``, the learning rate falling to 0, under another seed."""
-    settled = replace(base, name=name, start=base.name, steps=steps, decay_share=1.0, phases=(LAST_PHASE,), kept=())
-    return replace(settled, **{"seed": base.seed + 1, **changes})  # type: ignore[arg-type]
+    settled = {
+        "start": base.name,
+        "start_step": None,
+        "steps": steps,
+        "decay_share": 1.0,
+        "phases": (LAST_PHASE,),
+        "kept": (),
+        "seed": base.seed + 1,
+    }
+    return replace(base, name=name, **{**settled, **changes})  # type: ignore[arg-type]
 
 
 def _language() -> Mapping[str, LanguageRecipe]:
@@ -136,8 +146,8 @@ def _language() -> Mapping[str, LanguageRecipe]:
         branch(dense_base, "visionzip-dagger", DENSE_STEPS, reducers=((VisionZip(),),), learns="projector"),
     ]
     sparse = {"visor": True, "dense_share": 0.0, "largest_only": True, "images": 16, "questions": 6}
-    first = branch(dense_base, "visor-stage1", 400, start="dense", learns="blocks", **sparse)
-    return {recipe.name: recipe for recipe in (*found, first, branch(first, "visor-stage2", 800, learns="all"))}
+    first = branch(dense_base, "visor-stage1", 300, start="dense", learns="blocks", **sparse)
+    return {recipe.name: recipe for recipe in (*found, first, branch(first, "visor-stage2", 1_000, learns="all"))}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,9 +20,10 @@ from visor_eval.models.configs import text_config
 from visor_eval.records.pseudo_labels import PseudoLabels
 from visor_eval.training.encoder import EncoderRecipe, align_projector, pretrain_encoder, related_embeddings
 from visor_eval.training.family import FamilyShape, build_model, build_processor, save_folder
-from visor_eval.training.initialise import add_visor
+from visor_eval.training.initialise import add_visor, prepare_attention
 from visor_eval.training.labels import LabelSet
 from visor_eval.training.loop import Member, train
+from visor_eval.training.neighbours import NeighbourRecipe, teach_neighbours
 from visor_eval.training.processes import Processes
 from visor_eval.training.recipes import FOUNDATION, LanguageRecipe, RouterRecipe
 from visor_eval.training.router import train_router
@@ -42,12 +43,13 @@ ROUTER_FILE = "router.safetensors"
 def foundation(
     work: Path,
     recipe: EncoderRecipe,
+    neighbours: NeighbourRecipe | None = None,
     shape: FamilyShape | None = None,
     tasks: tuple[str, ...] = TASKS,
     seed: int = 0,
     device: torch.device = CPU,
 ) -> None:
-    """Build the model, pretrain its encoder, align its projector."""
+    """Build the model, pretrain its encoder, align its projector, teach its first layer what stands beside what."""
     folder = work / "foundation"
     if (folder / "config.json").exists():
         log.info("foundation: already there")
@@ -56,15 +58,18 @@ def foundation(
     tokenizer = build_tokenizer(PHRASES, WORDS)
     model = build_model(tokenizer, shape, seed)
     related_embeddings(model, tokenizer, seed=seed)
+    prepare_attention(model, seed)
     model.to(device)  # type: ignore[arg-type]
     stream = Stream(QuestionTokens(tokenizer), tasks, "train", seed, recipe.images, questions=1)
-    labels = LabelSet.default()
+    labels, neighbours = LabelSet.default(), neighbours or NeighbourRecipe()
     curves = {
         "encoder": pretrain_encoder(model, stream, labels, recipe),
         "align": align_projector(model, stream, labels, recipe),
+        "neighbours": teach_neighbours(model, stream, labels, neighbours),
     }
     save_folder(model, build_processor(tokenizer), folder)
-    report = {"recipe": asdict(recipe), "curves": curves, "seconds": time.monotonic() - started, "seed": seed}
+    recipes = asdict(recipe) | {"neighbours": asdict(neighbours)}
+    report = {"recipe": recipes, "curves": curves, "seconds": time.monotonic() - started, "seed": seed}
     (folder / "report.json").write_text(json.dumps(report, indent=1))
 
 
@@ -93,8 +98,8 @@ def start(work: Path, recipe: LanguageRecipe) -> tuple[Member, LlavaOnevisionPro
     """
     model, processor = load_foundation(work)
     if recipe.start == FOUNDATION and recipe.from_scratch:
-        fresh = add_visor(model, config=_visor_config(model, recipe))  # prepares the stock layers as well
-        return Member(model, fresh if recipe.visor else None), processor, None
+        fresh = add_visor(model, config=_visor_config(model, recipe)) if recipe.visor else None
+        return Member(model, fresh), processor, None
     modules = VisorModules(_visor_config(model, recipe), text_config(model.config)) if recipe.visor else None
     member = Member(model, modules)
     if recipe.start != FOUNDATION:
