@@ -47,6 +47,20 @@ LOOK_UPS = Phase(
     adaptive=False,
     two_hop=False,
 )
+NAMING = Phase(  # almost only: which letter stands before this word?
+    weights=(("mmstar", 1.0), ("ai2d", 1.0), ("scienceqa_img", 1.0), ("realworldqa", 0.4), ("mme", 0.3), ("pope", 0.2)),
+    others=0.1,
+    two_hop=False,
+    aids=Aids(named=0.75, opened=0.25),
+)
+CHOICES = Phase(
+    weights=(
+        ("mmstar", 2.0), ("ai2d", 2.0), ("scienceqa_img", 2.0), ("realworldqa", 1.0), ("mme", 1.5), ("pope", 1.0),
+        ("gqa", 1.0),
+    ),
+    others=0.4,
+    aids=Aids(named=0.15, opened=0.25),
+)  # fmt: skip
 EVERYTHING = Phase(weights=(*HARD_MORE, ("ai2d", 1.8), ("gqa", 1.2)), aids=Aids(named=0.03, opened=0.15))
 UNIVERSAL_PHASES = (
     LOOK_UPS,
@@ -67,26 +81,12 @@ UNIVERSAL_PHASES = (
         two_hop=False,
         aids=Aids(named=0.35, opened=0.35),
     ),
-    Phase(  # almost only: which letter stands before this word?
-        until=3700,
-        weights=(
-            ("mmstar", 1.0), ("ai2d", 1.0), ("scienceqa_img", 1.0), ("realworldqa", 0.4), ("mme", 0.3), ("pope", 0.2),
-        ),
-        others=0.1,
-        two_hop=False,
-        aids=Aids(named=0.75, opened=0.25),
-    ),
-    Phase(
-        until=4250,
-        weights=(
-            ("mmstar", 2.0), ("ai2d", 2.0), ("scienceqa_img", 2.0), ("realworldqa", 1.0), ("mme", 1.5), ("pope", 1.0),
-            ("gqa", 1.0),
-        ),
-        others=0.4,
-        aids=Aids(named=0.15, opened=0.25),
-    ),
+    replace(NAMING, until=3700),
+    replace(CHOICES, until=4250),
+    replace(NAMING, until=4450, aids=Aids(named=0.9, opened=0.1)),
+    replace(CHOICES, until=5000),
     Phase(  # what stands beside what
-        until=5000,
+        until=5750,
         weights=(
             ("gqa", 2.0), ("infovqa_val", 2.0), ("chartqa", 2.0), ("docvqa_val", 1.0), ("ocrbench", 1.0),
             ("ai2d", 2.0), ("scienceqa_img", 1.0), ("mmstar", 0.8), ("mme", 0.8),
@@ -96,9 +96,9 @@ UNIVERSAL_PHASES = (
         skipped=LEARNT,
         aids=Aids(named=0.05, opened=0.2),
     ),
-    Phase(until=5750, weights=HARD_MORE, aids=Aids(named=0.03, opened=0.15)),
+    Phase(until=6500, weights=HARD_MORE, aids=Aids(named=0.03, opened=0.15)),
     Phase(  # what stands beside what, again
-        until=7750,
+        until=8500,
         weights=(
             ("gqa", 1.5), ("infovqa_val", 2.0), ("chartqa", 2.0), ("docvqa_val", 2.0), ("ocrbench", 1.0),
             ("ai2d", 2.0), ("scienceqa_img", 0.7), ("mmstar", 0.8), ("mme", 0.8),
