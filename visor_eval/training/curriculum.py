@@ -61,6 +61,16 @@ CHOICES = Phase(
     others=0.4,
     aids=Aids(named=0.15, opened=0.25),
 )  # fmt: skip
+RELATIONS = Phase(  # what stands beside what
+    weights=(
+        ("gqa", 1.5), ("infovqa_val", 2.0), ("chartqa", 2.0), ("docvqa_val", 2.0), ("ocrbench", 1.0),
+        ("ai2d", 2.0), ("scienceqa_img", 0.7), ("mmstar", 0.8), ("mme", 0.8),
+    ),
+    others=0.3,
+    two_hop=False,
+    skipped=LEARNT,
+    aids=Aids(named=0.05, opened=0.3),
+)  # fmt: skip
 EVERYTHING = Phase(weights=(*HARD_MORE, ("ai2d", 1.8), ("gqa", 1.2)), aids=Aids(named=0.03, opened=0.15))
 UNIVERSAL_PHASES = (
     LOOK_UPS,
@@ -85,7 +95,7 @@ UNIVERSAL_PHASES = (
     replace(CHOICES, until=4250),
     replace(NAMING, until=4450, aids=Aids(named=0.9, opened=0.1)),
     replace(CHOICES, until=5000),
-    Phase(  # what stands beside what
+    Phase(
         until=5750,
         weights=(
             ("gqa", 2.0), ("infovqa_val", 2.0), ("chartqa", 2.0), ("docvqa_val", 1.0), ("ocrbench", 1.0),
@@ -97,17 +107,7 @@ UNIVERSAL_PHASES = (
         aids=Aids(named=0.05, opened=0.2),
     ),
     Phase(until=6500, weights=HARD_MORE, aids=Aids(named=0.03, opened=0.15)),
-    Phase(  # what stands beside what, again
-        until=8500,
-        weights=(
-            ("gqa", 1.5), ("infovqa_val", 2.0), ("chartqa", 2.0), ("docvqa_val", 2.0), ("ocrbench", 1.0),
-            ("ai2d", 2.0), ("scienceqa_img", 0.7), ("mmstar", 0.8), ("mme", 0.8),
-        ),
-        others=0.3,
-        two_hop=False,
-        skipped=LEARNT,
-        aids=Aids(named=0.05, opened=0.3),
-    ),
+    replace(RELATIONS, until=8500),
     EVERYTHING,
 )  # fmt: skip
 LAST_PHASE = Phase(weights=(*HARD_MORE, ("ai2d", 1.5)), aids=Aids(opened=0.1))  # of every branch
@@ -133,5 +133,7 @@ DENSE_PHASES = (
         two_hop=False,
         aids=Aids(named=0.2, opened=0.3),
     ),
+    replace(EVERYTHING, until=1750),
+    replace(RELATIONS, until=2700),
     EVERYTHING,
 )  # fmt: skip

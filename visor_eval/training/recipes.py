@@ -2,7 +2,7 @@
 
     foundation -> base -> visor, visor-tr2, visor-tr4          one learning rate, then branches in which it falls to 0
                   base, half way -> visor-half
-                  base, a third of the way -> dense-base -> dense, m3, vispruner, vispruner-16x, visionzip-dagger
+                  base, half way -> dense-base -> dense, m3, vispruner, vispruner-16x, visionzip-dagger
                                               dense -> visor-stage1 -> visor-stage2     the paper's way into VISOR
 
 All branches of one base see the same batches for the same number of steps; only the method differs.
@@ -20,10 +20,10 @@ from visor_eval.training.curriculum import DENSE_PHASES, LAST_PHASE, UNIVERSAL_P
 
 Configuration = tuple[int, ...]
 Learns = Literal["all", "blocks", "projector"]
-BASE_STEPS, VISOR_STEPS = 12_500, 1_000
+BASE_STEPS, VISOR_STEPS = 11_000, 1_000
 HALF_WAY = (BASE_STEPS - VISOR_STEPS) // 2  # visor-half: half of visor's steps in all, as many of them in its decay
 DENSE_START = 5_000  # of base: verdicts and choices are learnt, which costs a dense model more than twice the time
-DENSE_BASE_STEPS, DENSE_STEPS = 3_500, 400
+DENSE_BASE_STEPS, DENSE_STEPS = 3_000, 400
 DENSE_SEED = 50  # so that the dense members meet other scenes than those whose weights they go on from
 FOUNDATION = "foundation"
 
@@ -91,7 +91,7 @@ def universal(steps: int = BASE_STEPS, **changes: object) -> LanguageRecipe:
         "dense_share": 0.08,
         "phases": UNIVERSAL_PHASES,
         "decay_share": 0.0,
-        "kept": (DENSE_START, HALF_WAY),
+        "kept": tuple({DENSE_START, HALF_WAY}),
         **changes,
     }
     return LanguageRecipe(**fields)  # type: ignore[arg-type]
