@@ -66,9 +66,8 @@ def teach_neighbours(
         change = (states - given).square().mean() / given.square().mean()
         loss = (weight * told).sum() / weight.sum() + recipe.change_penalty * change
         with torch.no_grad():
-            left, above = (
-                _share_told(*pair, ~blank) for pair in zip(due.chunk(2, dim=-1), logits.chunk(2, dim=-1), strict=True)
-            )
+            pairs = zip(due.chunk(2, dim=-1), logits.chunk(2, dim=-1), strict=True)
+            left, above = (_share_told(*pair, ~blank) for pair in pairs)
         return loss, {"change": change.item(), "left": left, "above": above}
 
     groups: list[Group] = [
