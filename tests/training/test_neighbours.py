@@ -25,13 +25,16 @@ def test_neighbours_are_the_nearest_labelled_cells_before():
 
 
 def test_the_canvas_is_where_the_cells_are(tokenizer, model):
-    """Tokens in AnyRes order, brought back to rows and columns."""
-    batch = stream_of(tokenizer).batch(0).packed
-    cells = torch.arange(batch.rows * 7 * batch.columns * 7.0).view(batch.rows * 7, -1)
-    thumbnail = torch.full((49, 1), -1.0)
-    rows = torch.cat((cells, torch.full((len(cells), 1), -2.0)), dim=1).reshape(-1, 1)
-    assert torch.equal(canvas(torch.cat((thumbnail, rows))[None], batch)[0, ..., 0], cells)
-    assert PackedModel(model).vision_tokens(batch).shape[1] == 49 + rows.shape[0]
+    """A cell painted into one tile changes the canvas most at its own place."""
+    packed, batch = PackedModel(model), stream_of(tokenizer).batch(0).packed
+    tile, row, column = batch.columns, 2, 5  # the last tile of the first row, behind the thumbnail
+    with torch.no_grad():
+        before = canvas(packed.vision_tokens(batch), batch)
+        batch.pixels[:, tile, :, 8 * row : 8 * row + 8, 8 * column : 8 * column + 8] = 5.0
+        change = (canvas(packed.vision_tokens(batch), batch) - before).norm(dim=-1)
+    assert change.shape[1:] == (7 * batch.rows, 7 * batch.columns)
+    place = row * change.shape[2] + 7 * (batch.columns - 1) + column
+    assert change.flatten(1).argmax(dim=1).tolist() == [place] * len(change)
 
 
 def test_the_first_layer_is_the_stock_one(tokenizer, model):

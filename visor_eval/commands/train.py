@@ -15,10 +15,12 @@ from visor_eval.errors import SetupError
 
 if TYPE_CHECKING:
     from visor_eval.records.pseudo_labels import PseudoLabels
+    from visor_eval.training.neighbours import NeighbourRecipe
     from visor_eval.training.processes import Processes
     from visor_eval.training.recipes import LanguageRecipe, RouterRecipe
 
 _Recipe = TypeVar("_Recipe", "LanguageRecipe", "RouterRecipe")
+_Typed = TypeVar("_Typed", "LanguageRecipe", "NeighbourRecipe")
 log = logging.getLogger(__name__)
 
 
@@ -41,7 +43,10 @@ class Job:
 
     def language(self, recipe: LanguageRecipe) -> LanguageRecipe:
         """The same, and in another type."""
-        recipe = self.changed(recipe)
+        return self.typed(self.changed(recipe))
+
+    def typed(self, recipe: _Typed) -> _Typed:
+        """The recipe with matrix products in another type."""
         return recipe if self.dtype is None else replace(recipe, bfloat16=self.dtype == "bfloat16")
 
 
@@ -134,10 +139,10 @@ def _stage(stage: str, job: Job) -> Path:
     language, _, router = stage.partition("/")
     work, device = job.work, job.processes.device
     if stage == "foundation":
-        recipe = EncoderRecipe()
-        steps = job.steps or recipe.pretrain_steps
-        taught = NeighbourRecipe() if job.steps is None else NeighbourRecipe(steps=job.steps)
-        stages.foundation(work, replace(recipe, pretrain_steps=steps), taught, seed=job.seed, device=device)
+        recipe, taught = EncoderRecipe(), job.typed(NeighbourRecipe())
+        if job.steps:
+            recipe, taught = replace(recipe, pretrain_steps=job.steps), replace(taught, steps=job.steps)
+        stages.foundation(work, recipe, taught, seed=job.seed, device=device)
     elif stage == "export":
         export_family(work, job.output)
         return job.output

@@ -95,15 +95,13 @@ UNIVERSAL_PHASES = (
     replace(CHOICES, until=4250),
     replace(NAMING, until=4450, aids=Aids(named=0.9, opened=0.1)),
     replace(CHOICES, until=5000),
-    Phase(
+    replace(
+        RELATIONS,
         until=5750,
         weights=(
             ("gqa", 2.0), ("infovqa_val", 2.0), ("chartqa", 2.0), ("docvqa_val", 1.0), ("ocrbench", 1.0),
             ("ai2d", 2.0), ("scienceqa_img", 1.0), ("mmstar", 0.8), ("mme", 0.8),
         ),
-        others=0.3,
-        two_hop=False,
-        skipped=LEARNT,
         aids=Aids(named=0.05, opened=0.2),
     ),
     Phase(until=6500, weights=HARD_MORE, aids=Aids(named=0.03, opened=0.15)),

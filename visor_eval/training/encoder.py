@@ -3,11 +3,8 @@
 Both are short. Without them a model this small learns nothing on a CPU (docs/log.md; the prototype found the same).
 """
 
-import logging
-import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypedDict, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -17,19 +14,9 @@ from transformers import LlavaOnevisionForConditionalGeneration, PreTrainedToken
 from visor_eval.models.configs import text_config
 from visor_eval.models.llava_onevision import LlavaOnevision
 from visor_eval.training.family import SIDE
+from visor_eval.training.fitting import START_BIAS, Group, fit
 from visor_eval.training.labels import LabelSet, cell_labels
 from visor_eval.training.stream import Stream
-
-log = logging.getLogger(__name__)
-START_BIAS = -4.0  # of heads that tell labels: few are true of a cell
-
-
-class Group(TypedDict):
-    """Parameters with one learning rate and one weight decay."""
-
-    params: list[nn.Parameter]
-    lr: float
-    weight_decay: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,13 +33,9 @@ class EncoderRecipe:
     position_share: float = 0.5  # size of the position code against a word embedding
     step_offset: int = 10_000_000  # so that these batches differ from language training's
 
-    def group(self, parameters: list[nn.Parameter]) -> "Group":
+    def group(self, parameters: list[nn.Parameter]) -> Group:
         """How ``parameters`` are optimised."""
         return {"params": parameters, "lr": self.lr, "weight_decay": self.weight_decay}
-
-    def weights(self, tasks: Sequence[str]) -> dict[str, float]:
-        """How often each task's images are drawn."""
-        return {task: dict(self.task_weights).get(task, 1.0) for task in tasks}
 
 
 def related_embeddings(
@@ -94,7 +77,7 @@ def pretrain_encoder(
     parameters = [*tower.parameters(), *model.model.multi_modal_projector.parameters(), *head.parameters()]
 
     def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
-        batch = stream.batch(recipe.step_offset + step, recipe.weights(stream.tasks))
+        batch = stream.batch(recipe.step_offset + step, stream.weights(recipe.task_weights))
         shown = cell_labels(batch.items, labels).flatten(0, 1).to(device)
         features, _ = backbone.tower(batch.packed.pixels.flatten(0, 1).to(device))
         logits = head(features)
@@ -118,7 +101,7 @@ def align_projector(
     target_of = AlignmentTarget(model, stream, labels, recipe)
 
     def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
-        batch = stream.batch(2 * recipe.step_offset + step, recipe.weights(stream.tasks))
+        batch = stream.batch(2 * recipe.step_offset + step, stream.weights(recipe.task_weights))
         with torch.no_grad():
             features, _ = backbone.tower(batch.packed.pixels.flatten(0, 1).to(model.device))
         shown = cell_labels(batch.items, labels).flatten(0, 1).to(model.device)
@@ -165,32 +148,3 @@ class AlignmentTarget:
         target = shown @ self.words + self.places
         mean = (weight * target).sum((0, 1)) / weight.sum()
         return (weight * (projected - target).square()).mean() / (weight * (target - mean).square()).mean()
-
-
-def fit(
-    name: str,
-    groups: Sequence[Group],
-    loss_of: Callable[[int], tuple[Tensor, dict[str, float]]],
-    steps: int,
-    *,
-    decay_share: float = 1.0,
-    report_every: int = 100,
-) -> list[dict[str, float]]:
-    """AdamW with a warm-up and one linear decay; ``loss_of(step)`` gives the loss and what to report."""
-    optimizer = torch.optim.AdamW([dict(group) for group in groups], betas=(0.9, 0.98), fused=True)
-    parameters = [parameter for group in groups for parameter in group["params"]]
-    curve, started = [], time.monotonic()
-    for step in range(steps):
-        left = (steps - step) / (steps * decay_share)
-        for live, given in zip(optimizer.param_groups, groups, strict=True):
-            live["lr"] = given["lr"] * min(1.0, (step + 1) / 50) * min(1.0, left)
-        loss, extra = loss_of(step)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        if step % report_every == 0 or step == steps - 1:
-            row = {"step": step, "loss": loss.item(), **extra, "seconds": time.monotonic() - started}
-            curve.append(row)
-            log.info("%s %s", name, " ".join(f"{key} {value:.4g}" for key, value in row.items()))
-    return curve

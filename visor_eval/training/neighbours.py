@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from transformers import LlavaOnevisionForConditionalGeneration
 
 from visor_eval.models.configs import text_config
-from visor_eval.training.encoder import START_BIAS, Group, fit
 from visor_eval.training.family import SIDE
+from visor_eval.training.fitting import START_BIAS, Group, fit
 from visor_eval.training.labels import LabelSet, canvas_labels
 from visor_eval.training.packed import PackedBatch, PackedModel
 from visor_eval.training.stream import Stream
@@ -34,6 +34,7 @@ class NeighbourRecipe:
     task_weights: tuple[tuple[str, float], ...] = tuple(
         (task, 4.0) for task in ("docvqa_val", "infovqa_val", "chartqa", "ai2d", "ocrbench")
     )  # others 1
+    bfloat16: bool = True
     step_offset: int = 30_000_000  # so that these batches differ from those of other stages
 
 
@@ -42,10 +43,10 @@ def teach_neighbours(
 ) -> list[dict[str, float]]:
     """Train the first decoder layer alone, in place, and return the curve.
 
-    What the layer adds is kept small against what it is given: without that penalty it grew to sixteen times the
-    words' embeddings, and the added blocks could not find the words any more (docs/log.md).
+    What the layer adds is kept small against what it is given: without that penalty it was 17 times as long, and
+    language training hardly found the words any more (docs/log.md).
     """
-    packed = PackedModel(model, compute=torch.bfloat16)
+    packed = PackedModel(model, compute=torch.bfloat16 if recipe.bfloat16 else torch.float32)
     layer, device = model.model.language_model.layers[0], model.device
     head = nn.Linear(text_config(model.config).hidden_size, 2 * len(labels.words)).to(device)
     nn.init.constant_(head.bias, START_BIAS)
@@ -53,7 +54,7 @@ def teach_neighbours(
     learning = [*layer.parameters()]
     for parameter in learning:
         parameter.requires_grad_(True)
-    weights = {task: dict(recipe.task_weights).get(task, 1.0) for task in stream.tasks}
+    weights = stream.weights(recipe.task_weights)
 
     def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
         batch = stream.batch(recipe.step_offset + step, weights)

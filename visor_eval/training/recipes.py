@@ -21,8 +21,7 @@ from visor_eval.training.curriculum import DENSE_PHASES, LAST_PHASE, UNIVERSAL_P
 Configuration = tuple[int, ...]
 Learns = Literal["all", "blocks", "projector"]
 BASE_STEPS, VISOR_STEPS = 11_000, 1_000
-HALF_WAY = (BASE_STEPS - VISOR_STEPS) // 2  # visor-half: half of visor's steps in all, as many of them in its decay
-DENSE_START = 5_000  # of base: verdicts and choices are learnt, which costs a dense model more than twice the time
+HALF_WAY = (BASE_STEPS - VISOR_STEPS) // 2  # so that visor-half has half of visor's steps; dense-base leaves there too
 DENSE_BASE_STEPS, DENSE_STEPS = 3_000, 400
 DENSE_SEED = 50  # so that the dense members meet other scenes than those whose weights they go on from
 FOUNDATION = "foundation"
@@ -91,7 +90,7 @@ def universal(steps: int = BASE_STEPS, **changes: object) -> LanguageRecipe:
         "dense_share": 0.08,
         "phases": UNIVERSAL_PHASES,
         "decay_share": 0.0,
-        "kept": tuple({DENSE_START, HALF_WAY}),
+        "kept": (HALF_WAY,),
         **changes,
     }
     return LanguageRecipe(**fields)  # type: ignore[arg-type]
@@ -103,7 +102,7 @@ def dense(steps: int = DENSE_BASE_STEPS, **changes: object) -> LanguageRecipe:
         "name": "dense-base",
         "steps": steps,
         "start": "base",
-        "start_step": DENSE_START,
+        "start_step": HALF_WAY,
         "visor": False,
         "dense_share": 1.0,
         "phases": DENSE_PHASES,

@@ -148,6 +148,10 @@ class Stream:
         """Images of its smallest batches."""
         return min(images_of(self.images, kind) for kinds in self.kinds.values() for kind in kinds)
 
+    def weights(self, given: Sequence[tuple[str, float]]) -> dict[str, float]:
+        """Relative frequency of its tasks: as given, 1 for the others."""
+        return {task: dict(given).get(task, 1.0) for task in self.tasks}
+
     def batch(
         self,
         step: int,
