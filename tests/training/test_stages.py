@@ -110,7 +110,8 @@ def test_conversion_starts_from_closed_gates(work):
 
 def test_dagger_moves_the_projector_only(work):
     stages.language(work, short("base"), TASKS)
-    stages.language(work, short("dense-base", start_step=None), TASKS)
+    stages.language(work, short("handover"), TASKS)
+    stages.language(work, short("dense-base"), TASKS)
     before, _, _ = stages.load_member(work, short("dense-base"))
     stages.language(work, short("visionzip-dagger"), TASKS)
     after, _, _ = stages.load_member(work, short("visionzip-dagger"))

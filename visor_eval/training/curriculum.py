@@ -109,29 +109,3 @@ UNIVERSAL_PHASES = (
     EVERYTHING,
 )  # fmt: skip
 LAST_PHASE = Phase(weights=(*HARD_MORE, ("ai2d", 1.5)), aids=Aids(opened=0.1))  # of every branch
-DENSE_PHASES = (
-    replace(LOOK_UPS, until=250),
-    Phase(
-        until=900,
-        weights=(
-            ("pope", 1.0), ("mme", 1.0), ("mmstar", 1.2), ("ai2d", 1.2), ("scienceqa_img", 1.0), ("realworldqa", 0.8),
-            ("gqa", 1.0), ("textvqa_val", 0.5),
-        ),
-        others=0.4,
-        two_hop=False,
-        aids=Aids(named=0.1, opened=0.3),
-    ),
-    Phase(
-        until=1300,
-        weights=(
-            ("pope", 1.5), ("mme", 1.5), ("mmstar", 2.0), ("ai2d", 1.5), ("scienceqa_img", 1.5), ("realworldqa", 1.0),
-            ("gqa", 1.0),
-        ),
-        others=0.4,
-        two_hop=False,
-        aids=Aids(named=0.2, opened=0.3),
-    ),
-    replace(EVERYTHING, until=1750),
-    replace(RELATIONS, until=2700),
-    EVERYTHING,
-)  # fmt: skip

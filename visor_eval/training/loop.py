@@ -21,7 +21,7 @@ from visor_eval.training.aids import is_aid
 from visor_eval.training.evaluate import Tally, evaluate, evaluation_batches, row_hits
 from visor_eval.training.packed import PackedModel, StepPlan
 from visor_eval.training.processes import Processes
-from visor_eval.training.recipes import Configuration, LanguageRecipe, Learns
+from visor_eval.training.recipes import Configuration, Handover, LanguageRecipe, Learns
 from visor_eval.training.state import STATE, Progress, load_state, save_state, state_name
 from visor_eval.training.stream import Stream
 from visor_eval.visor.modules import VisorModules
@@ -52,7 +52,8 @@ class Member:
         for module in (self.model, self.visor):
             if module is not None:
                 module.requires_grad_(False)
-        parts = {"blocks": "visor.blocks.", "projector": "model.model.multi_modal_projector.", "all": ""}
+        projector = "model.model.multi_modal_projector."
+        parts = {"all": "", "stock": "model.", "blocks": "visor.blocks.", "projector": projector}
         learning = {name: value for name, value in self.parameters().items() if name.startswith(parts[what])}
         for value in learning.values():
             value.requires_grad_(True)
@@ -111,6 +112,8 @@ def build_optimizer(parameters: Mapping[str, nn.Parameter], recipe: LanguageReci
 def plan_of(recipe: LanguageRecipe, step: int, member: Member) -> StepPlan:
     """The step's layer plan, drawn from (seed, step)."""
     draw = random.Random(f"plan/{recipe.seed}/{step}")
+    if recipe.handover is not None:
+        return _handed_over(recipe.handover, step, member, draw)
     kind = draw.random()
     if kind < recipe.dense_share:
         reducers = packers(member.visor.config) if member.visor is not None else draw.choice(recipe.reducers)
@@ -120,6 +123,15 @@ def plan_of(recipe: LanguageRecipe, step: int, member: Member) -> StepPlan:
         return StepPlan.of(member.visor, ())
     config = member.visor.config
     return StepPlan.of(member.visor, config.largest if recipe.largest_only else draw.choice(config.configurations))
+
+
+def _handed_over(handover: Handover, step: int, member: Member, draw: random.Random) -> StepPlan:
+    """Some stock layers or all of them on everything, and what is left of the blocks; the first layer always is."""
+    assert member.visor is not None, "only a VISOR member has something to hand over"
+    share, strength = handover.share_at(step), handover.strength_at(step)
+    full = {1, *(number for number in range(2, member.depth + 1) if draw.random() < share)}
+    read = member.visor.config.read_layers if strength else ()
+    return StepPlan(full=frozenset(full), read=frozenset(read), strength=strength)
 
 
 def task_weights(
@@ -209,7 +221,8 @@ def train(
                 _report(folder, recipe, progress, sum(losses) / len(losses))
             losses.clear()
         if batches and progress.step % recipe.evaluate_every == 0:
-            write_evaluation(folder, recipe.name, progress.step, evaluate(judge, batches, _watched(member)))
+            watched = _watched(recipe, progress.step, member)
+            write_evaluation(folder, recipe.name, progress.step, evaluate(judge, batches, watched))
         if not processes.is_main:
             continue
         if progress.step % recipe.save_every == 0 or progress.step == recipe.steps:
@@ -231,8 +244,10 @@ def _smooth(accuracy: dict[str, float], questions: Sequence[Question | None], hi
         accuracy[task] = SMOOTHING * accuracy[task] + (1 - SMOOTHING) * mean
 
 
-def _watched(member: Member) -> dict[str, StepPlan]:
+def _watched(recipe: LanguageRecipe, step: int, member: Member) -> dict[str, StepPlan]:
     """The plans evaluated on the way: a few, since evaluation costs training time."""
+    if recipe.handover is not None:
+        return {"handover": plan_of(recipe, step, member)}
     if member.visor is None:
         return member.plans(())
     configurations = member.visor.config.configurations

@@ -59,6 +59,7 @@ class StepPlan:
 
     full: frozenset[int]  # stock layer on text and vision
     read: frozenset[int]  # followed by cross-attention
+    strength: float = 1.0  # of what cross-attention adds
     reduction: Reduction = UNREDUCED  # before the decoder
 
     @classmethod
@@ -174,7 +175,7 @@ class PackedModel:
             if number in plan.read:
                 assert self.visor is not None, "a plan with read layers needs VISOR modules"
                 block = cast("CrossAttentionBlock", self.visor.blocks[str(number)])
-                read = self._read(text[:, prefix:], vision, BlockWeights.of(block), self.shape)
+                read = self._read(text[:, prefix:], vision, BlockWeights.of(block, plan.strength), self.shape)
                 text = torch.cat((text[:, :prefix], read), dim=1)
         return text
 
