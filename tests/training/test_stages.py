@@ -110,7 +110,6 @@ def test_conversion_starts_from_closed_gates(work):
 
 def test_dagger_moves_the_projector_only(work):
     stages.language(work, short("base"), TASKS)
-    stages.language(work, short("handover"), TASKS)
     stages.language(work, short("dense-base"), TASKS)
     before, _, _ = stages.load_member(work, short("dense-base"))
     stages.language(work, short("visionzip-dagger"), TASKS)
@@ -155,6 +154,18 @@ def test_an_exported_member_tells_its_lineage_and_loads(work, tmp_path):
     assert [stage["stage"] for stage in card["stages"]] == ["foundation", "base", "visor-half"]
     assert [stage["steps"] for stage in card["stages"]] == [10, 1, 1]
     assert load_engine("visor", pretrained=str(tmp_path / "out" / "visor-half-tiny")) is not None
+
+
+def test_a_family_of_another_seed_has_names_of_its_own(work, tmp_path):
+    for name in ("base", "visor"):
+        stages.language(work, short(name, seed=LANGUAGE[name].seed + 100), TASKS)
+    router = replace(ROUTERS["router"], steps=1, label_images=1, images=2, seed=100)
+    stages.router(work, LANGUAGE["visor"], router, TASKS)
+    export_family(work, tmp_path / "out", dev_images=1, names=("visor-tiny",), seed=100)
+    card = json.loads((tmp_path / "out" / "visor-tiny-seed100" / "card.json").read_text())
+    assert card["name"] == "visor-tiny-seed100"
+    assert "seed 100" in card["summary"]
+    assert card["seeds"]["training"] == LANGUAGE["visor"].seed + 100
 
 
 def test_a_branch_may_change_anything_by_name():

@@ -144,7 +144,7 @@ def _stage(stage: str, job: Job) -> Path:
             recipe, taught = replace(recipe, pretrain_steps=job.steps), replace(taught, steps=job.steps)
         stages.foundation(work, recipe, taught, seed=job.seed, device=device)
     elif stage == "export":
-        export_family(work, job.output)
+        export_family(work, job.output, seed=job.seed)
         return job.output
     elif not router:
         stages.language(work, job.language(LANGUAGE[stage]), processes=job.processes)

@@ -64,15 +64,15 @@ class BlockWeights(NamedTuple):
     gate: Tensor
 
     @classmethod
-    def of(cls, block: CrossAttentionBlock, strength: float = 1.0) -> "BlockWeights":
-        """The live parameters of ``block``, its gate times ``strength``."""
+    def of(cls, block: CrossAttentionBlock) -> "BlockWeights":
+        """The live parameters of ``block``."""
         assert block.conv.bias is not None
         return cls(
             block.norm_text.weight, block.norm_vision.weight,
             block.q_proj.weight, block.q_proj.bias,
             block.k_proj.weight, block.k_proj.bias,
             block.v_proj.weight, block.v_proj.bias,
-            block.o_proj.weight, block.conv.weight, block.conv.bias, block.gate * strength,
+            block.o_proj.weight, block.conv.weight, block.conv.bias, block.gate,
         )  # fmt: skip
 
 

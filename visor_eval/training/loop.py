@@ -21,9 +21,11 @@ from visor_eval.training.aids import is_aid
 from visor_eval.training.evaluate import Tally, evaluate, evaluation_batches, row_hits
 from visor_eval.training.packed import PackedModel, StepPlan
 from visor_eval.training.processes import Processes
-from visor_eval.training.recipes import Configuration, Handover, LanguageRecipe, Learns
+from visor_eval.training.recipes import Configuration, LanguageRecipe, Learns
 from visor_eval.training.state import STATE, Progress, load_state, save_state, state_name
 from visor_eval.training.stream import Stream
+from visor_eval.training.transplant import hosts
+from visor_eval.visor.config import VisorConfig
 from visor_eval.visor.modules import VisorModules
 from visor_eval.visor.packing import packers
 from visor_tasks.mini import Question
@@ -52,8 +54,7 @@ class Member:
         for module in (self.model, self.visor):
             if module is not None:
                 module.requires_grad_(False)
-        projector = "model.model.multi_modal_projector."
-        parts = {"all": "", "stock": "model.", "blocks": "visor.blocks.", "projector": projector}
+        parts = {"blocks": "visor.blocks.", "projector": "model.model.multi_modal_projector.", "all": ""}
         learning = {name: value for name, value in self.parameters().items() if name.startswith(parts[what])}
         for value in learning.values():
             value.requires_grad_(True)
@@ -112,8 +113,8 @@ def build_optimizer(parameters: Mapping[str, nn.Parameter], recipe: LanguageReci
 def plan_of(recipe: LanguageRecipe, step: int, member: Member) -> StepPlan:
     """The step's layer plan, drawn from (seed, step)."""
     draw = random.Random(f"plan/{recipe.seed}/{step}")
-    if recipe.handover is not None:
-        return _handed_over(recipe.handover, step, member, draw)
+    if step < recipe.opening:
+        return _opening(member.depth, step / recipe.opening, draw)
     kind = draw.random()
     if kind < recipe.dense_share:
         reducers = packers(member.visor.config) if member.visor is not None else draw.choice(recipe.reducers)
@@ -125,13 +126,11 @@ def plan_of(recipe: LanguageRecipe, step: int, member: Member) -> StepPlan:
     return StepPlan.of(member.visor, config.largest if recipe.largest_only else draw.choice(config.configurations))
 
 
-def _handed_over(handover: Handover, step: int, member: Member, draw: random.Random) -> StepPlan:
-    """Some stock layers or all of them on everything, and what is left of the blocks; the first layer always is."""
-    assert member.visor is not None, "only a VISOR member has something to hand over"
-    share, strength = handover.share_at(step), handover.strength_at(step)
-    full = {1, *(number for number in range(2, member.depth + 1) if draw.random() < share)}
-    read = member.visor.config.read_layers if strength else ()
-    return StepPlan(full=frozenset(full), read=frozenset(read), strength=strength)
+def _opening(depth: int, share: float, draw: random.Random) -> StepPlan:
+    """The first layer and those that read for the blocks on everything, and a share of the others."""
+    reading = {1, *hosts(VisorConfig.for_layers(depth).read_layers, depth).values()}
+    others = {number for number in range(2, depth + 1) if draw.random() < share}
+    return StepPlan(full=frozenset(reading | others), read=frozenset())
 
 
 def task_weights(
@@ -221,8 +220,7 @@ def train(
                 _report(folder, recipe, progress, sum(losses) / len(losses))
             losses.clear()
         if batches and progress.step % recipe.evaluate_every == 0:
-            watched = _watched(recipe, progress.step, member)
-            write_evaluation(folder, recipe.name, progress.step, evaluate(judge, batches, watched))
+            write_evaluation(folder, recipe.name, progress.step, evaluate(judge, batches, _watched(member)))
         if not processes.is_main:
             continue
         if progress.step % recipe.save_every == 0 or progress.step == recipe.steps:
@@ -244,10 +242,8 @@ def _smooth(accuracy: dict[str, float], questions: Sequence[Question | None], hi
         accuracy[task] = SMOOTHING * accuracy[task] + (1 - SMOOTHING) * mean
 
 
-def _watched(recipe: LanguageRecipe, step: int, member: Member) -> dict[str, StepPlan]:
+def _watched(member: Member) -> dict[str, StepPlan]:
     """The plans evaluated on the way: a few, since evaluation costs training time."""
-    if recipe.handover is not None:
-        return {"handover": plan_of(recipe, step, member)}
     if member.visor is None:
         return member.plans(())
     configurations = member.visor.config.configurations

@@ -96,7 +96,9 @@ FAMILY = (
 )
 
 
-def export_family(work: Path, output: Path, dev_images: int = DEV_IMAGES, names: tuple[str, ...] = ()) -> None:
+def export_family(
+    work: Path, output: Path, dev_images: int = DEV_IMAGES, names: tuple[str, ...] = (), seed: int = 0
+) -> None:
     """Evaluate members on dev and write one folder each under ``output``.
 
     Where a stage was not one run of its recipe, ``work/notes.json`` (stage -> text) tells what was done instead.
@@ -106,39 +108,42 @@ def export_family(work: Path, output: Path, dev_images: int = DEV_IMAGES, names:
         output: where.
         dev_images: per task.
         names: the members to write; none: all whose stage has run.
+        seed: what was added to the recipes' seeds; a family of another seed is written as NAME-seedN.
     """
     file = work / "notes.json"
     notes: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
     for shipped in FAMILY:
         there = (work / shipped.stage / STATE).exists()
         if shipped.name in names or (not names and there):
-            _export(work, output / shipped.name, shipped, notes, dev_images)
+            _export(work, output, shipped, notes, dev_images, seed)
         elif not names:
             log.warning("%s left out: stage %s has not run", shipped.name, shipped.stage)
 
 
-def _export(work: Path, folder: Path, shipped: Shipped, notes: Mapping[str, str], dev_images: int) -> None:
+def _export(work: Path, output: Path, shipped: Shipped, notes: Mapping[str, str], dev_images: int, seed: int) -> None:
+    name = f"{shipped.name}-seed{seed}" if seed else shipped.name
+    told = f"{shipped.summary}, seed {seed}" if seed else shipped.summary
     recipe = LANGUAGE[shipped.stage]
     router = ROUTERS[shipped.router] if shipped.router else None
     member, processor, progress = stages.load_member(work, recipe, router)
     found = _on_dev(member, processor, _plans(member, recipe), dev_images)
     lineage = _lineage(work, recipe, progress)
     card = Card(
-        name=shipped.name,
+        name=name,
         method=shipped.method,
-        summary=f"{shipped.summary}, {_millions(member)} M parameters; mini suite only",
-        description=f"A member of visor-eval's embedded family: {shipped.summary}.",
+        summary=f"{told}, {_millions(member)} M parameters; mini suite only",
+        description=f"A member of visor-eval's embedded family: {told}.",
         generator_version=GENERATOR_VERSION,
         data=DATA,
         stages=(_foundation(work, notes), *(_stage(each, done, notes) for each, done in lineage)),
-        seeds={"training": recipe.seed, "dev": stages.DEV_SEED},
+        seeds={"training": recipe.seed + seed, "dev": stages.DEV_SEED},
         hardware=hardware(),
         dev_accuracy=accuracies(found),
         dev_questions=asked(found),
         router={} if router is None else _router(work / recipe.name / router.name),
     )
     curves = {work / each.name / "curve.csv": done.step for each, done in lineage}
-    export(member, processor, card, curves, folder)
+    export(member, processor, card, curves, output / name)
 
 
 def _plans(member: Member, recipe: LanguageRecipe) -> dict[str, StepPlan]:
@@ -166,7 +171,7 @@ def _foundation(work: Path, notes: Mapping[str, str]) -> dict[str, object]:
     report = json.loads((work / FOUNDATION / "report.json").read_text())
     return {
         "note": notes.get(FOUNDATION, "one run of the recipe"),
-        "stage": "foundation",
+        "stage": FOUNDATION,
         "recipe": report["recipe"],
         "seconds": round(report["seconds"]),
         "steps": sum(curve[-1]["step"] + 1 for curve in report["curves"].values()),

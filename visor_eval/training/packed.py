@@ -59,7 +59,6 @@ class StepPlan:
 
     full: frozenset[int]  # stock layer on text and vision
     read: frozenset[int]  # followed by cross-attention
-    strength: float = 1.0  # of what cross-attention adds
     reduction: Reduction = UNREDUCED  # before the decoder
 
     @classmethod
@@ -135,6 +134,7 @@ class PackedModel:
         *,
         embeds: Tensor | None = None,
         depth: int | None = None,
+        watch: Callable[[int, Tensor, Tensor], None] | None = None,
     ) -> Tensor:
         """Text states after some layers, without the final norm [images * questions, tokens, hidden].
 
@@ -143,6 +143,8 @@ class PackedModel:
             plan: what each layer does with the vision tokens.
             embeds: replaces the embeddings of ``batch.tokens`` [images * questions, tokens, hidden].
             depth: stop after this many layers.
+            watch: told the layer, text and vision states [images * questions or images, tokens, hidden] before a block
+                reads them.
         """
         decoder, batch = self.model.model.language_model, batch.to(self.device)
         vision = self.vision_tokens(batch, plan.reduction)
@@ -175,7 +177,9 @@ class PackedModel:
             if number in plan.read:
                 assert self.visor is not None, "a plan with read layers needs VISOR modules"
                 block = cast("CrossAttentionBlock", self.visor.blocks[str(number)])
-                read = self._read(text[:, prefix:], vision, BlockWeights.of(block, plan.strength), self.shape)
+                if watch is not None:
+                    watch(number, text[:, prefix:], vision)
+                read = self._read(text[:, prefix:], vision, BlockWeights.of(block), self.shape)
                 text = torch.cat((text[:, :prefix], read), dim=1)
         return text
 

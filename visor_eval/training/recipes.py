@@ -2,8 +2,8 @@
 
     foundation -> base -> visor, visor-tr2, visor-tr4          one learning rate, then branches in which it falls to 0
                   base, half way -> visor-half
-                  base -> handover -> dense-base -> dense, m3, vispruner, vispruner-16x, visionzip-dagger
-                                                    dense -> visor-stage1 -> visor-stage2     the paper's way into VISOR
+                  base -> dense-base -> dense, m3, vispruner, vispruner-16x, visionzip-dagger
+                                        dense -> visor-stage1 -> visor-stage2     the paper's way into VISOR
 
 All branches of one base see the same batches for the same number of steps; only the method differs.
 """
@@ -19,39 +19,12 @@ from visor_eval.core.tokens import Reducer
 from visor_eval.training.curriculum import LAST_PHASE, UNIVERSAL_PHASES, Phase
 
 Configuration = tuple[int, ...]
-Learns = Literal["all", "stock", "blocks", "projector"]
+Learns = Literal["all", "blocks", "projector"]
 BASE_STEPS, VISOR_STEPS = 11_000, 1_000
 HALF_WAY = (BASE_STEPS - VISOR_STEPS) // 2  # so that visor-half has half of visor's steps
-HANDOVER_STEPS, DENSE_BASE_STEPS, DENSE_STEPS = 2_300, 1_000, 1_000
-DENSE_SEED = 70  # so that the dense members meet other scenes than those whose weights they go on from
+DENSE_BASE_STEPS, DENSE_STEPS = 2_500, 600
+DENSE_SEED = 50  # so that the dense members meet other scenes than those whose weights they go on from
 FOUNDATION = "foundation"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Handover:
-    """How VISOR becomes dense: stock layers open to the vision tokens, drawn anew in every step, then the blocks fade.
-
-    A dense member that starts from VISOR's weights without this begins at chance and has to find again what the blocks
-    know (docs/log.md).
-    """
-
-    opening: int  # steps in which the share of open layers rises to all of them
-    fading: tuple[int, int]  # steps between which what the blocks add falls to nothing
-    first_share: float = 0.3  # of the layers, open at first: as many as VISOR's largest configuration has
-
-    def share_at(self, step: int) -> float:
-        """Probability that a layer after the first is open in a 0-based step."""
-        return min(1.0, self.first_share + (1.0 - self.first_share) * step / self.opening)
-
-    def strength_at(self, step: int) -> float:
-        """What is left of the blocks in a 0-based step, 1 to 0."""
-        begin, end = self.fading
-        return min(1.0, max(0.0, (end - step) / (end - begin)))
-
-    def of_length(self, scale: float) -> "Handover":
-        """The same in ``scale`` times the steps."""
-        begin, end = (round(step * scale) for step in self.fading)
-        return replace(self, opening=max(1, round(self.opening * scale)), fading=(begin, max(begin + 1, end)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +37,8 @@ class LanguageRecipe:
     start_step: int | None = None  # from the state that stage kept at this step; None: its last one
     from_scratch: bool = True  # on the foundation: its decoder is untrained; False: it is a trained checkpoint
     visor: bool = True  # with added blocks
+    opening: int = 0  # of a dense member that goes on from VISOR: steps until all layers run on everything
     learns: Learns = "all"  # but for the tower, which is frozen, and the router, which has a stage of its own
-    handover: Handover | None = None  # from VISOR to dense; it decides every step's plan
     packing: float = 1.0  # VISOR-TR: vision tokens per packed token
     reducers: tuple[tuple[Reducer, ...], ...] = ((),)  # of a dense member: one of these is drawn per step
     largest_only: bool = False  # every sparse step takes the largest configuration
@@ -93,12 +66,11 @@ class LanguageRecipe:
 
     def of_length(self, steps: int) -> "LanguageRecipe":
         """The same recipe in ``steps`` steps, its phases shortened or stretched with it."""
+        scale = steps / self.steps
         phases = tuple(
-            phase if phase.until is None else replace(phase, until=round(phase.until * steps / self.steps))
-            for phase in self.phases
+            phase if phase.until is None else replace(phase, until=round(phase.until * scale)) for phase in self.phases
         )
-        handover = None if self.handover is None else self.handover.of_length(steps / self.steps)
-        return replace(self, steps=steps, phases=phases, handover=handover)
+        return replace(self, steps=steps, phases=phases, opening=round(self.opening * scale))
 
     def phase_at(self, step: int) -> Phase:
         """The phase of a 0-based step."""
@@ -125,14 +97,15 @@ def universal(steps: int = BASE_STEPS, **changes: object) -> LanguageRecipe:
     return LanguageRecipe(**fields)  # type: ignore[arg-type]
 
 
-def handover(steps: int = HANDOVER_STEPS, **changes: object) -> LanguageRecipe:
-    """From universal VISOR to dense; vision costs more here, so fewer images are asked more each."""
+def dense(steps: int = DENSE_BASE_STEPS, **changes: object) -> LanguageRecipe:
+    """Goes on from VISOR (transplant.py); vision costs more here, so fewer images are asked more each."""
     fields = {
-        "name": "handover",
+        "name": "dense-base",
         "steps": steps,
         "start": "base",
-        "handover": Handover(opening=1_000, fading=(800, steps)),
-        "learns": "stock",
+        "visor": False,
+        "opening": 600,
+        "dense_share": 1.0,
         "phases": (LAST_PHASE,),
         "images": 8,
         "questions": 10,
@@ -149,6 +122,7 @@ def branch(base: LanguageRecipe, name: str, steps: int, **changes: object) -> La
         "start": base.name,
         "start_step": None,
         "steps": steps,
+        "opening": 0,
         "decay_share": 1.0,
         "phases": (LAST_PHASE,),
         "kept": (),
@@ -158,16 +132,13 @@ def branch(base: LanguageRecipe, name: str, steps: int, **changes: object) -> La
 
 
 def _language() -> Mapping[str, LanguageRecipe]:
-    base, handed = universal(), handover()
-    stock = {"handover": None, "visor": False, "learns": "all", "dense_share": 1.0, "decay_share": 0.0}
-    dense_base = branch(handed, "dense-base", DENSE_BASE_STEPS, **stock)
+    base, dense_base = universal(), dense()
     found = [
         base,
         branch(base, "visor", VISOR_STEPS),
         branch(base, "visor-tr2", VISOR_STEPS, packing=2.0),
         branch(base, "visor-tr4", VISOR_STEPS, packing=4.0),
         branch(base, "visor-half", VISOR_STEPS, start_step=HALF_WAY),
-        handed,
         dense_base,
         branch(dense_base, "dense", DENSE_STEPS),
         branch(dense_base, "m3", DENSE_STEPS, reducers=((), *((M3(factor=scale),) for scale in (4.0, 8.0, 16.0)))),

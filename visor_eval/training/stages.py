@@ -30,6 +30,7 @@ from visor_eval.training.router import train_router
 from visor_eval.training.state import STATE, Progress, holds_blocks, load_state, state_name
 from visor_eval.training.stream import QuestionTokens, Stream
 from visor_eval.training.tokenizer import build_tokenizer
+from visor_eval.training.transplant import transplant
 from visor_eval.visor.config import VisorConfig
 from visor_eval.visor.modules import VisorModules
 from visor_tasks.mini import PHRASES, TASKS, WORDS
@@ -38,6 +39,7 @@ log = logging.getLogger(__name__)
 CPU = torch.device("cpu")
 DEV_SEED = 0
 ROUTER_FILE = "router.safetensors"
+TRANSPLANT_STEP, TRANSPLANT_BATCHES = 40_000_000, 6  # batches that no training step draws
 
 
 def foundation(
@@ -50,7 +52,7 @@ def foundation(
     device: torch.device = CPU,
 ) -> None:
     """Build the model, pretrain its encoder, align its projector, teach its first layer what stands beside what."""
-    folder = work / "foundation"
+    folder = work / FOUNDATION
     if (folder / "config.json").exists():
         log.info("foundation: already there")
         return
@@ -79,7 +81,7 @@ def load_foundation(work: Path) -> tuple[LlavaOnevisionForConditionalGeneration,
     Raises:
         SetupError: the stage has not run.
     """
-    folder = work / "foundation"
+    folder = work / FOUNDATION
     if not (folder / "config.json").exists():
         raise SetupError(f"{folder} holds no model yet: run `visor-eval train foundation --work {work}` first")
     model = LlavaOnevisionForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
@@ -89,9 +91,10 @@ def load_foundation(work: Path) -> tuple[LlavaOnevisionForConditionalGeneration,
 def start(work: Path, recipe: LanguageRecipe) -> tuple[Member, LlavaOnevisionProcessor, Path | None]:
     """What a language stage begins with: member, processor, and the state that its optimiser goes on from.
 
-    Weights come from the foundation, or from the stage the recipe names. Added blocks that this stage does not have
-    start as the paper's conversion does, from the layers they follow and with closed gates; on a foundation whose
-    decoder is not trained yet, open (initialise.py).
+    Weights come from the foundation, or from the stage the recipe names. Added blocks that the stage before does not
+    have start as the paper's conversion does, from the layers they follow and with closed gates; on a foundation whose
+    decoder is not trained yet, open (initialise.py). Blocks that this stage does not have live on in stock layers
+    (transplant.py).
 
     Raises:
         SetupError: a stage before has not run.
@@ -105,6 +108,8 @@ def start(work: Path, recipe: LanguageRecipe) -> tuple[Member, LlavaOnevisionPro
     if recipe.start != FOUNDATION:
         name = STATE if recipe.start_step is None else state_name(recipe.start_step)
         state = existing(work / recipe.start / name, recipe.start, work)
+        if modules is None and holds_blocks(state):
+            return _without_blocks(model, processor, recipe, state), processor, None
         if modules is None or holds_blocks(state):
             load_state(state, member.parameters())
             return member, processor, state
@@ -112,6 +117,20 @@ def start(work: Path, recipe: LanguageRecipe) -> tuple[Member, LlavaOnevisionPro
     if modules is not None:
         modules.initialise_from(model.model.language_model)
     return member, processor, None
+
+
+def _without_blocks(
+    model: LlavaOnevisionForConditionalGeneration,
+    processor: LlavaOnevisionProcessor,
+    recipe: LanguageRecipe,
+    state: Path,
+) -> Member:
+    modules = VisorModules(_visor_config(model, recipe), text_config(model.config))
+    load_state(state, Member(model, modules).parameters())
+    training, _ = streams(processor, recipe)
+    steps = range(TRANSPLANT_STEP, TRANSPLANT_STEP + TRANSPLANT_BATCHES)
+    transplant(model, modules, [training.batch(step, training.weights(())).packed for step in steps])
+    return Member(model, None)
 
 
 def existing(state: Path, stage: str, work: Path) -> Path:
