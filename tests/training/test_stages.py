@@ -63,6 +63,11 @@ def test_half_of_the_data_is_half_of_the_steps():
     assert 2 * (half.start_step + half.steps) == base.steps + whole.steps
 
 
+def test_dense_and_visor_have_as_many_steps():
+    base, visor, dense_base, dense = (LANGUAGE[name] for name in ("base", "visor", "dense-base", "dense"))
+    assert dense_base.start_step + dense_base.steps + dense.steps == base.steps + visor.steps
+
+
 def test_a_branch_goes_on_from_the_state_it_names(work):
     base = short("base")
     stages.language(work, base, TASKS)
@@ -110,8 +115,8 @@ def test_conversion_starts_from_closed_gates(work):
 
 def test_dagger_moves_the_projector_only(work):
     stages.language(work, short("base"), TASKS)
-    stages.language(work, short("dense-base"), TASKS)
-    before, _, _ = stages.load_member(work, short("dense-base"))
+    stages.language(work, short("dense-base", start_step=None), TASKS)
+    before, _, _ = stages.load_member(work, short("dense-base", start_step=None))
     stages.language(work, short("visionzip-dagger"), TASKS)
     after, _, _ = stages.load_member(work, short("visionzip-dagger"))
     moved = {n for n, value in after.parameters().items() if not torch.equal(value, before.parameters()[n])}

@@ -20,9 +20,9 @@ from visor_eval.training.curriculum import LAST_PHASE, UNIVERSAL_PHASES, Phase
 
 Configuration = tuple[int, ...]
 Learns = Literal["all", "blocks", "projector"]
-BASE_STEPS, VISOR_STEPS = 11_000, 1_000
+BASE_STEPS, VISOR_STEPS = 12_500, 1_000
 HALF_WAY = (BASE_STEPS - VISOR_STEPS) // 2  # so that visor-half has half of visor's steps
-DENSE_BASE_STEPS, DENSE_STEPS = 2_500, 600
+DENSE_START, DENSE_BASE_STEPS, DENSE_STEPS = 11_000, 2_000, 500  # as many steps in all as VISOR's
 DENSE_SEED = 50  # so that the dense members meet other scenes than those whose weights they go on from
 FOUNDATION = "foundation"
 
@@ -91,7 +91,7 @@ def universal(steps: int = BASE_STEPS, **changes: object) -> LanguageRecipe:
         "dense_share": 0.08,
         "phases": UNIVERSAL_PHASES,
         "decay_share": 0.0,
-        "kept": (HALF_WAY,),
+        "kept": (HALF_WAY, DENSE_START),
         **changes,
     }
     return LanguageRecipe(**fields)  # type: ignore[arg-type]
@@ -103,6 +103,7 @@ def dense(steps: int = DENSE_BASE_STEPS, **changes: object) -> LanguageRecipe:
         "name": "dense-base",
         "steps": steps,
         "start": "base",
+        "start_step": DENSE_START,
         "visor": False,
         "opening": 600,
         "dense_share": 1.0,
