@@ -63,11 +63,6 @@ def test_half_of_the_data_is_half_of_the_steps():
     assert 2 * (half.start_step + half.steps) == base.steps + whole.steps
 
 
-def test_dense_and_visor_have_as_many_steps():
-    base, visor, dense_base, dense = (LANGUAGE[name] for name in ("base", "visor", "dense-base", "dense"))
-    assert dense_base.start_step + dense_base.steps + dense.steps == base.steps + visor.steps
-
-
 def test_a_branch_goes_on_from_the_state_it_names(work):
     base = short("base")
     stages.language(work, base, TASKS)

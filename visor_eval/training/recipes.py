@@ -22,7 +22,7 @@ Configuration = tuple[int, ...]
 Learns = Literal["all", "blocks", "projector"]
 BASE_STEPS, VISOR_STEPS = 12_500, 1_000
 HALF_WAY = (BASE_STEPS - VISOR_STEPS) // 2  # so that visor-half has half of visor's steps
-DENSE_START, DENSE_BASE_STEPS, DENSE_STEPS = 11_000, 2_000, 500  # as many steps in all as VISOR's
+DENSE_START, DENSE_BASE_STEPS, DENSE_STEPS = 11_000, 4_000, 1_000
 DENSE_SEED = 50  # so that the dense members meet other scenes than those whose weights they go on from
 FOUNDATION = "foundation"
 
