@@ -117,6 +117,15 @@ def test_a_dense_stage_behind_a_visor_stage_has_no_blocks_and_a_fresh_optimiser(
     assert all(torch.equal(value, again.parameters()[name]) for name, value in member.parameters().items())
 
 
+def test_blocks_given_back_start_from_the_layer_that_read_for_them(model, visor):
+    transplant.give_back(visor, model.model.language_model)
+    for number, host in {2: 3, 5: 6}.items():
+        block, attention = visor.blocks[str(number)], model.model.language_model.layers[host - 1].self_attn
+        assert torch.equal(block.q_proj.weight, attention.q_proj.weight)
+        assert torch.equal(block.o_proj.weight, attention.o_proj.weight)
+        assert block.gate.item() == transplant.GATE
+
+
 def test_layers_open_until_all_are(model):
     recipe = replace(LANGUAGE["dense-base"], **SHORT, opening=40)
     plans = [plan_of(recipe, step, Member(model, None)) for step in range(60)]

@@ -24,7 +24,8 @@ AIDS = (
     "added blocks start with W_k = W_q; in them and in stock layers values pass through (W_o = a W_v^T)",
     "gates of the added blocks start open (1.0)",
     "cross-attention-only and dense steps are mixed into universal training (a deviation from the paper)",
-    "dense members go on from VISOR's base, the attention of its added blocks moved into stock layers",
+    "dense members go on from VISOR's base, the attention of its added blocks moved into stock layers; "
+    "stage 2's blocks start from these layers, gates half open",
     "several questions share one image's vision tokens in a training step",
     "curriculum: two look-up tasks first, then verdicts and choices, relations, everything; more of what is not learnt",
     "some choice questions in easier forms: answered with a word, or with the answer in place of the question",

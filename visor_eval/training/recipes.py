@@ -37,6 +37,7 @@ class LanguageRecipe:
     start_step: int | None = None  # from the state that stage kept at this step; None: its last one
     from_scratch: bool = True  # on the foundation: its decoder is untrained; False: it is a trained checkpoint
     visor: bool = True  # with added blocks
+    given_back: bool = False  # fresh blocks start as transplant.give_back says, not as the paper's do
     opening: int = 0  # of a dense member that goes on from VISOR: steps until all layers run on everything
     learns: Learns = "all"  # but for the tower, which is frozen, and the router, which has a stage of its own
     packing: float = 1.0  # VISOR-TR: vision tokens per packed token
@@ -148,7 +149,7 @@ def _language() -> Mapping[str, LanguageRecipe]:
         branch(dense_base, "visionzip-dagger", DENSE_STEPS, reducers=((VisionZip(),),), learns="projector"),
     ]
     sparse = {"visor": True, "dense_share": 0.0, "largest_only": True, "images": 16, "questions": 6}
-    first = branch(dense_base, "visor-stage1", 300, start="dense", learns="blocks", **sparse)
+    first = branch(dense_base, "visor-stage1", 300, start="dense", learns="blocks", given_back=True, **sparse)
     return {recipe.name: recipe for recipe in (*found, first, branch(first, "visor-stage2", 1_000, learns="all"))}
 
 

@@ -30,7 +30,7 @@ from visor_eval.training.router import train_router
 from visor_eval.training.state import STATE, Progress, holds_blocks, load_state, state_name
 from visor_eval.training.stream import QuestionTokens, Stream
 from visor_eval.training.tokenizer import build_tokenizer
-from visor_eval.training.transplant import transplant
+from visor_eval.training.transplant import give_back, transplant
 from visor_eval.visor.config import VisorConfig
 from visor_eval.visor.modules import VisorModules
 from visor_tasks.mini import PHRASES, TASKS, WORDS
@@ -115,7 +115,8 @@ def start(work: Path, recipe: LanguageRecipe) -> tuple[Member, LlavaOnevisionPro
             return member, processor, state
         load_state(state, Member(model, None).parameters())
     if modules is not None:
-        modules.initialise_from(model.model.language_model)
+        begin = give_back if recipe.given_back else VisorModules.initialise_from
+        begin(modules, model.model.language_model)
     return member, processor, None
 
 

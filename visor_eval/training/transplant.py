@@ -18,7 +18,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 from transformers import LlavaOnevisionForConditionalGeneration
-from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer
+from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, Qwen2Model
 
 from visor_eval.training.packed import PackedBatch, PackedModel, StepPlan
 from visor_eval.visor.cross_attention import CrossAttentionBlock
@@ -29,6 +29,7 @@ VISION_MARGIN = 2.0  # added to the score of a vision token, taken from that of 
 NOISE = 0.02  # of the faster pairs, so that they can learn
 RIDGE = 1e-4
 SEED = 0
+GATE = 0.5  # of blocks on the way back; 1.0 answered less before training (docs/log.md)
 SAMPLED = 800  # states of each kind per batch
 
 
@@ -65,6 +66,17 @@ def transplant(
         assert isinstance(block, CrossAttentionBlock)
         text, vision = torch.cat(seen[number].text).double(), torch.cat(seen[number].vision).double()
         _host(cast("Qwen2DecoderLayer", decoder.layers[host - 1]), block, text, vision, speeds, distance, generator)
+
+
+@torch.no_grad()
+def give_back(visor: VisorModules, decoder: Qwen2Model) -> None:
+    """Start every block, gates half open, from the stock layer that reads for it in a dense member by ``transplant``.
+
+    Copying the layer before the block with closed gates, as the paper does, finds nothing there that reads.
+    """
+    visor.initialise_from(decoder, hosts(visor.config.read_layers, len(decoder.layers)))
+    for block in visor.blocks.values():
+        cast("CrossAttentionBlock", block).gate.fill_(GATE)
 
 
 def _states(packed: PackedModel, visor: VisorModules, batches: Iterable[PackedBatch]) -> tuple[dict[int, Seen], float]:

@@ -1,5 +1,7 @@
 """Everything VISOR adds to a stock backbone, under one roof and one name in the checkpoint (``visor.*``)."""
 
+from collections.abc import Mapping
+
 from torch import nn
 from transformers import Qwen2Config
 from transformers.models.qwen2.modeling_qwen2 import Qwen2Model
@@ -33,7 +35,8 @@ class VisorModules(nn.Module):
             else None
         )
 
-    def initialise_from(self, decoder: Qwen2Model) -> None:
-        """Start every block from the projections of the layer it follows."""
+    def initialise_from(self, decoder: Qwen2Model, layer_of: Mapping[int, int] | None = None) -> None:
+        """Start every block from the projections of the layer it follows, or of ``layer_of`` it; both count from 1."""
         for layer, block in self.blocks.items():
-            block.initialise_from(decoder.layers[int(layer) - 1])  # type: ignore[operator, arg-type]
+            source = (layer_of or {}).get(int(layer), int(layer))
+            block.initialise_from(decoder.layers[source - 1])  # type: ignore[operator, arg-type]
