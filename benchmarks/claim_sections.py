@@ -350,7 +350,7 @@ def headline(bench: Bench) -> claims.Claim:
         model = str(read_card(member)["method"])
         given = {} if default_checkpoint(model) == member else {"pretrained": member}
         found = bench.contender("headline", model, absent=absent, **given)
-        (seconds if "-seed" in member else members).extend([found] if found else [])
+        members += [found] if found else []
     for model, source in bench.weights.second.items():
         found = bench.contender("headline", model, absent=absent, pretrained=source, setting=f"second seed, {source}")
         seconds += [found] if found else []

@@ -1,15 +1,21 @@
 """A tiny model of the embedded family's shape, shared by the training tests."""
 
+import json
+from dataclasses import replace
+
 import pytest
 import torch
 from transformers import LlavaOnevisionForConditionalGeneration
 
-from visor_eval.training.family import FamilyShape, build_config, build_model, build_processor
+from visor_eval.training.family import FamilyShape, build_config, build_model, build_processor, save_folder
+from visor_eval.training.recipes import FOUNDATION, LANGUAGE
 from visor_eval.training.tokenizer import build_tokenizer
 from visor_eval.visor.config import VisorConfig
 from visor_eval.visor.modules import VisorModules
 from visor_tasks.mini import PHRASES, WORDS
 
+TASKS = ("gqa", "textvqa_val")
+SHORT = {"steps": 2, "images": 2, "questions": 2, "compiled": False, "bfloat16": False, "evaluation_images": 1}
 TINY = FamilyShape(hidden=32, layers=6, intermediate=48, tower_hidden=32, tower_intermediate=48)
 
 
@@ -63,3 +69,18 @@ def open_modules(model):
             block.conv.weight.normal_(std=0.3)
             block.conv.bias.normal_(std=0.1)
     return modules
+
+
+def short(name, **changes):
+    """A stage of the family in two tiny steps."""
+    fixed = {**SHORT, "kept": (1,) if name == "base" else ()}
+    return replace(LANGUAGE[name], **{**fixed, **changes})
+
+
+@pytest.fixture
+def work(tmp_path, tokenizer, processor):
+    """A work folder with an untrained foundation."""
+    save_folder(build_model(tokenizer, TINY, seed=1), processor, tmp_path / FOUNDATION)
+    report = {"recipe": {}, "curves": {"encoder": [{"step": 9}]}, "seconds": 1.0}
+    (tmp_path / FOUNDATION / "report.json").write_text(json.dumps(report))
+    return tmp_path

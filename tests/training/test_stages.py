@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tests.training.conftest import TASKS, short
 from visor_baselines.m3 import M3
 from visor_eval.commands.train import Job, run
 from visor_eval.errors import SetupError
 from visor_eval.training import stages
-from visor_eval.training.family import FamilyShape, build_model, save_folder
 from visor_eval.training.loop import plan_of
 from visor_eval.training.members import FAMILY, export_family
 from visor_eval.training.packed import PackedModel
@@ -18,25 +18,6 @@ from visor_eval.training.processes import Processes
 from visor_eval.training.recipes import FOUNDATION, LANGUAGE, ROUTERS, branch
 from visor_eval.training.state import STATE, state_name
 from visor_eval.training.stream import QuestionTokens, Stream
-
-TASKS = ("gqa", "textvqa_val")
-SHORT = {"steps": 2, "images": 2, "questions": 2, "compiled": False, "bfloat16": False, "evaluation_images": 1}
-
-
-def short(name, **changes):
-    """A stage of the family in two tiny steps."""
-    fixed = {**SHORT, "kept": (1,) if name == "base" else ()}
-    return replace(LANGUAGE[name], **{**fixed, **changes})
-
-
-@pytest.fixture
-def work(tmp_path, tokenizer, processor):
-    """A work folder with an untrained foundation."""
-    shape = FamilyShape(hidden=32, layers=6, intermediate=48, tower_hidden=32, tower_intermediate=48)
-    save_folder(build_model(tokenizer, shape, seed=1), processor, tmp_path / FOUNDATION)
-    report = {"recipe": {}, "curves": {"encoder": [{"step": 9}]}, "seconds": 1.0}
-    (tmp_path / FOUNDATION / "report.json").write_text(json.dumps(report))
-    return tmp_path
 
 
 def test_every_stage_names_one_that_stands_before_it():

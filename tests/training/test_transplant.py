@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import torch
 
-from tests.training.test_stages import SHORT, TASKS, short, work  # noqa: F401 (a fixture)
+from tests.training.conftest import SHORT, TASKS, open_modules, short
+from visor_baselines.m3 import M3
 from visor_eval.training import stages, transplant
 from visor_eval.training.layers import BlockWeights, LayerWeights, Rotary, Shape, _attend, _qkv, read_block
 from visor_eval.training.loop import Member, plan_of
@@ -56,11 +57,12 @@ def test_the_strongest_components_are_the_best_of_their_rank():
     torch.manual_seed(0)
     queries, keys = torch.randn(2, 8, 13).double(), torch.randn(8, 13).double()  # two heads share the keys
     text, vision = torch.randn(500, 12).double() * torch.linspace(3, 0.1, 12), torch.randn(500, 12).double()
+    roots = transplant._roots(text), transplant._roots(vision)
     asked, looked = (transplant._with_one(states) for states in (text, vision))
     exact = torch.stack([asked @ head.T @ keys @ looked.T for head in queries])
 
     def error(rank):
-        q, k = transplant._strongest(queries, keys, text, vision, rank)
+        q, k = transplant._strongest(queries, keys, *roots, rank)
         return (torch.stack([asked @ head.T @ k @ looked.T for head in q]) - exact).norm() / exact.norm()
 
     errors = [error(rank).item() for rank in (2, 4, 6, 8)]
@@ -90,8 +92,6 @@ def test_the_separator_tells_vision_from_text():
 
 
 def test_grouped_heads(grouped, tokenizer):
-    from tests.training.conftest import open_modules
-
     visor = open_modules(grouped)
     before = {name: value.clone() for name, value in grouped.named_parameters()}
     batch = Stream(QuestionTokens(tokenizer), ("gqa",), "train", 0, 2, 2).batch(0).packed
@@ -103,7 +103,7 @@ def test_grouped_heads(grouped, tokenizer):
     assert all(value.isfinite().all() for value in grouped.parameters())
 
 
-def test_a_dense_stage_behind_a_visor_stage_has_no_blocks_and_a_fresh_optimiser(work):  # noqa: F811
+def test_a_dense_stage_behind_a_visor_stage_has_no_blocks_and_a_fresh_optimiser(work):
     stages.language(work, short("base"), TASKS)
     base, _, _ = stages.load_member(work, short("base"))
     member, _, state = stages.start(work, short("dense-base", start_step=None))
@@ -133,6 +133,13 @@ def test_layers_open_until_all_are(model):
     assert all(plan == StepPlan.dense(6) for plan in plans[40:])
     early, late = (sum(len(plan.full) for plan in part) for part in (plans[1:20], plans[21:40]))
     assert 19 * 3 < early < late < 19 * 6
+
+
+def test_opening_steps_reduce_as_the_recipe_says(model):
+    reducers = ((M3(factor=4.0),), (M3(factor=16.0),))
+    recipe = replace(LANGUAGE["dense-base"], **SHORT, opening=40, reducers=reducers)
+    drawn = {plan_of(recipe, step, Member(model, None)).reduction.reducers for step in range(40)}
+    assert drawn == set(reducers)
 
 
 def test_branches_do_not_open_again():

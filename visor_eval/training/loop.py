@@ -114,7 +114,9 @@ def plan_of(recipe: LanguageRecipe, step: int, member: Member) -> StepPlan:
     """The step's layer plan, drawn from (seed, step)."""
     draw = random.Random(f"plan/{recipe.seed}/{step}")
     if step < recipe.opening:
-        return _opening(member.depth, step / recipe.opening, draw)
+        assert member.visor is None, "only a dense member opens"
+        opened = _opened(member.depth, step / recipe.opening, draw)
+        return StepPlan(full=opened, read=frozenset(), reduction=Reduction(draw.choice(recipe.reducers)))
     kind = draw.random()
     if kind < recipe.dense_share:
         reducers = packers(member.visor.config) if member.visor is not None else draw.choice(recipe.reducers)
@@ -126,11 +128,10 @@ def plan_of(recipe: LanguageRecipe, step: int, member: Member) -> StepPlan:
     return StepPlan.of(member.visor, config.largest if recipe.largest_only else draw.choice(config.configurations))
 
 
-def _opening(depth: int, share: float, draw: random.Random) -> StepPlan:
-    """The first layer and those that read for the blocks on everything, and a share of the others."""
+def _opened(depth: int, share: float, draw: random.Random) -> frozenset[int]:
+    """The first layer, those that read for blocks, and a share of the others."""
     reading = {1, *hosts(VisorConfig.for_layers(depth).read_layers, depth).values()}
-    others = {number for number in range(2, depth + 1) if draw.random() < share}
-    return StepPlan(full=frozenset(reading | others), read=frozenset())
+    return frozenset(reading | {number for number in range(2, depth + 1) if draw.random() < share})
 
 
 def task_weights(

@@ -92,9 +92,9 @@ def start(work: Path, recipe: LanguageRecipe) -> tuple[Member, LlavaOnevisionPro
     """What a language stage begins with: member, processor, and the state that its optimiser goes on from.
 
     Weights come from the foundation, or from the stage the recipe names. Added blocks that the stage before does not
-    have start as the paper's conversion does, from the layers they follow and with closed gates; on a foundation whose
-    decoder is not trained yet, open (initialise.py). Blocks that this stage does not have live on in stock layers
-    (transplant.py).
+    have start as the paper's conversion does, from the layers they follow and with closed gates, unless they are given
+    back (transplant.py); on a foundation whose decoder is not trained yet, open (initialise.py). Blocks that this stage
+    does not have live on in stock layers (transplant.py), and its optimiser begins anew.
 
     Raises:
         SetupError: a stage before has not run.
@@ -108,9 +108,10 @@ def start(work: Path, recipe: LanguageRecipe) -> tuple[Member, LlavaOnevisionPro
     if recipe.start != FOUNDATION:
         name = STATE if recipe.start_step is None else state_name(recipe.start_step)
         state = existing(work / recipe.start / name, recipe.start, work)
-        if modules is None and holds_blocks(state):
+        with_blocks = holds_blocks(state)
+        if with_blocks and modules is None:
             return _without_blocks(model, processor, recipe, state), processor, None
-        if modules is None or holds_blocks(state):
+        if with_blocks == (modules is not None):
             load_state(state, member.parameters())
             return member, processor, state
         load_state(state, Member(model, None).parameters())
@@ -126,6 +127,7 @@ def _without_blocks(
     recipe: LanguageRecipe,
     state: Path,
 ) -> Member:
+    """The dense member that goes on from the VISOR member of ``state``; ``model`` becomes part of it."""
     modules = VisorModules(_visor_config(model, recipe), text_config(model.config))
     load_state(state, Member(model, modules).parameters())
     training, _ = streams(processor, recipe)

@@ -13,7 +13,7 @@ are the block's. What is left out: the neighbours that the block's convolution m
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +39,13 @@ class Seen:
 
     text: list[Tensor] = field(default_factory=list)
     vision: list[Tensor] = field(default_factory=list)
+
+
+class Roots(NamedTuple):
+    """The root of the second moments of (state, 1), and its inverse [hidden + 1, hidden + 1]."""
+
+    root: Tensor
+    inverse: Tensor
 
 
 def hosts(read_layers: Iterable[int], layers: int) -> dict[int, int]:
@@ -72,7 +79,8 @@ def transplant(
 def give_back(visor: VisorModules, decoder: Qwen2Model) -> None:
     """Start every block, gates half open, from the stock layer that reads for it in a dense member by ``transplant``.
 
-    Copying the layer before the block with closed gates, as the paper does, finds nothing there that reads.
+    Copying the layer before the block with closed gates, as the paper does, finds nothing there that reads. Queries
+    stay turned as ``transplant`` left them: of the slowest pairs, which carry most, by little.
     """
     visor.initialise_from(decoder, hosts(visor.config.read_layers, len(decoder.layers)))
     for block in visor.blocks.values():
@@ -132,52 +140,49 @@ def _host(
     half, shared = len(speeds), shape.heads // shape.kv_heads
     slow = range(half - round(SLOW_PAIRS * half), half)
     places = torch.tensor([place for pair in reversed(slow) for place in (pair, pair + half)])
-    turns = _turns(speeds, distance)
+    turns, roots = _turns(speeds, distance), (_roots(text), _roots(vision))
+    telling = VISION_MARGIN * shape.head_dim**0.5 * _separator(vision, text)
+    constant = torch.zeros_like(telling)
+    constant[-1] = 1.0
     for group, key in enumerate(keys):
-        asking = queries[group * shared : (group + 1) * shared]
-        q, k = _strongest(asking, key, text, vision, len(places) - 1)
-        constant = torch.zeros(shared, 1, q.shape[-1], dtype=q.dtype)
-        constant[..., -1] = 1.0
-        telling = VISION_MARGIN * shape.head_dim**0.5 * _separator(vision, text)
-        new_keys = _noise(key, generator).index_copy(0, places, torch.cat((telling[None], k)))
-        _set(attention.k_proj, new_keys, group)
-        for number in range(shared):
-            components = torch.cat((constant[number], q[number]))
-            new = _noise(key, generator).index_copy(0, places, components)
-            _set(attention.q_proj, turns @ new, group * shared + number)
+        heads = range(group * shared, (group + 1) * shared)
+        asking, looked_at = _strongest(queries[heads.start : heads.stop], key, *roots, len(places) - 1)
+        fresh = _noise(key, generator).index_copy(0, places, torch.cat((telling[None], looked_at)))
+        _set(attention.k_proj, fresh, group)
+        for head, components in zip(heads, asking, strict=True):
+            fresh = _noise(key, generator).index_copy(0, places, torch.cat((constant[None], components)))
+            _set(attention.q_proj, turns @ fresh, head)
     attention.v_proj.weight.copy_(values[:, :-1])
     attention.v_proj.bias.copy_(values[:, -1])
     attention.o_proj.weight.copy_(block.gate * block.o_proj.weight)
     layer.input_layernorm.weight.fill_(1.0)  # the block's norms are in the projections
 
 
-def _strongest(queries: Tensor, keys: Tensor, text: Tensor, vision: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+def _strongest(queries: Tensor, keys: Tensor, text: Roots, vision: Roots, rank: int) -> tuple[Tensor, Tensor]:
     """The components of ``queries . keys`` that vary most over these states.
 
     Args:
         queries: of the heads that share the keys, acting on (state, 1) [heads, head_dim, hidden + 1].
         keys: [head_dim, hidden + 1].
-        text: [rows, hidden].
-        vision: [rows, hidden].
+        text: of the states that ask.
+        vision: of the states that are looked at.
         rank: how many.
 
     Returns:
         Queries [heads, rank, hidden + 1] and keys [rank, hidden + 1] with nearly the same products.
     """
-    (colour_t, white_t), (colour_v, white_v) = _roots(text), _roots(vision)
-    scores = torch.cat([colour_t @ head.T @ keys @ colour_v for head in queries])
+    scores = torch.cat([text.root @ head.T @ keys @ vision.root for head in queries])
     left, sizes, right = torch.linalg.svd(scores, full_matrices=False)
     roots = sizes[:rank].sqrt()
-    asking = torch.stack([roots[:, None] * (part[:, :rank].T @ white_t) for part in left.chunk(len(queries))])
-    return asking, roots[:, None] * (right[:rank] @ white_v)
+    asking = torch.stack([roots[:, None] * (part[:, :rank].T @ text.inverse) for part in left.chunk(len(queries))])
+    return asking, roots[:, None] * (right[:rank] @ vision.inverse)
 
 
-def _roots(states: Tensor) -> tuple[Tensor, Tensor]:
-    """The root of the second moments of (state, 1), and its inverse [hidden + 1, hidden + 1]."""
+def _roots(states: Tensor) -> Roots:
     rows = _with_one(states)
     sizes, directions = torch.linalg.eigh(rows.T @ rows / len(rows))
     sizes = sizes.clamp(min=sizes.max() * 1e-5)
-    return directions * sizes.sqrt() @ directions.T, directions * sizes.rsqrt() @ directions.T
+    return Roots(directions * sizes.sqrt() @ directions.T, directions * sizes.rsqrt() @ directions.T)
 
 
 def _separator(ones: Tensor, others: Tensor) -> Tensor:
