@@ -168,6 +168,16 @@ def _short(error: Exception) -> str:
     return str(error).split(":")[0].split(" (there are")[0]
 
 
+def family_seed(member: str) -> int:
+    """What was added to the recipes' seeds for an embedded member; 0 for the family itself."""
+    return read_card(member).get("seeds", {}).get("family", 0)  # type: ignore[attr-defined]
+
+
+def second_seeds() -> dict[str, str]:
+    """Method -> its embedded member of another seed."""
+    return {str(read_card(name)["method"]): name for name in embedded_names() if family_seed(name)}
+
+
 def stage2_configurations(source: str) -> tuple[tuple[int, ...], ...]:
     """None, one layer, two layers with the first, the largest, and the largest without the first."""
     largest = max(viable_of(source), key=len)
@@ -345,7 +355,7 @@ def headline(bench: Bench) -> claims.Claim:
     absent: dict[str, str] = {}
     members, seconds = [], []
     for member in embedded_names():
-        if member == STAGE_2:
+        if member == STAGE_2 or family_seed(member):
             continue
         model = str(read_card(member)["method"])
         given = {} if default_checkpoint(model) == member else {"pretrained": member}
@@ -353,5 +363,6 @@ def headline(bench: Bench) -> claims.Claim:
         members += [found] if found else []
     for model, source in bench.weights.second.items():
         found = bench.contender("headline", model, absent=absent, pretrained=source, setting=f"second seed, {source}")
-        seconds += [found] if found else []
+        first = bench.contender("headline", model, absent=absent)
+        seconds += [(found, first)] if found and first else []
     return claims.headline(members, seconds, absent)

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.claim_runs import Shelf, frozen_suite
-from benchmarks.claim_sections import STAGE_2, Bench, Weights, sections
+from benchmarks.claim_sections import STAGE_2, Bench, Weights, second_seeds, sections
 from visor_eval.harness.checkpoints import embedded_names
 from visor_eval.records import RunRecord, utc_now
 from visor_reports.claims import Section, claims_page, overview, results
@@ -62,7 +62,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--dense", help="dense checkpoint, on which training-free reducers run too; default: dense-tiny"
     )
     parser.add_argument("--stage2", help=f"stage-2 checkpoint (C1, C2); default: {STAGE_2} where it is embedded")
-    parser.add_argument("--second-seed", help="checkpoints of another seed: FOLDER (of visor), or visor=A,dense=B")
+    parser.add_argument(
+        "--second-seed",
+        help="of another seed: FOLDER (of visor), or visor=A,dense=B; default: the embedded ones",
+    )
     parser.add_argument("--output", type=Path, default=OUTPUT, help=f"runs go there; default {OUTPUT}")
     parser.add_argument("--reuse", default=REUSED, help=f"folders with runs to take, comma-separated; default {REUSED}")
     parser.add_argument("--cka-limit", type=int, default=30, help="samples per task for C8; default 30")
@@ -88,7 +91,7 @@ def main() -> int:
     second = options.second_seed or ""
     pairs = second if "=" in second or not second else f"visor={second}"
     seeds = dict(piece.split("=", 1) for piece in pairs.split(",") if piece)
-    weights = Weights(visor=options.visor, dense=options.dense, stage2=stage2, second=seeds)
+    weights = Weights(visor=options.visor, dense=options.dense, stage2=stage2, second=seeds or second_seeds())
     reused = tuple(Path(folder) for folder in options.reuse.split(",") if folder)
     shelf = Shelf(output=options.output, reused=reused)
     bench = Bench(shelf=shelf, weights=weights, parts=options.parts, limit=options.limit, cka_limit=options.cka_limit)

@@ -332,9 +332,18 @@ def test_rows_without_a_verdict():
     assert claim.verdict is None
     assert [row[2] for row in claim.tables[0].rows] == [None, 37.0]
     assert claims.composition([visor], [], {"visor+visionzip": "not run"}).missing == "visor+visionzip: not run"
-    family = claims.headline([visor], [both], {"m3": "not embedded"})
+    family = claims.headline([visor, both], [], {"m3": "not embedded"})
     assert len(family.tables[0].rows) == 2
     assert "m3 (not embedded)" in family.tables[0].caption
+    assert len(family.tables) == 1
+
+
+def test_what_another_seed_changes():
+    first, again = contender("visor", 82, 60), contender("visor", 80, 63)
+    rows, seeds = claims.headline([first], [(again, first)], {}).tables
+    assert len(rows.rows) == 2
+    ((name, _, easy, hard, _),) = seeds.rows
+    assert (name, round(easy.estimate), round(hard.estimate)) == ("visor", -2, 3)
 
 
 # --- C6 and C7 ------------------------------------------------------------------------------------------------------

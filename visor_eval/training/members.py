@@ -136,7 +136,7 @@ def _export(work: Path, output: Path, shipped: Shipped, notes: Mapping[str, str]
         generator_version=GENERATOR_VERSION,
         data=DATA,
         stages=(_foundation(work, notes), *(_stage(each, done, notes) for each, done in lineage)),
-        seeds={"training": recipe.seed + seed, "dev": stages.DEV_SEED},
+        seeds={"family": seed, "training": recipe.seed + seed, "dev": stages.DEV_SEED},
         hardware=hardware(),
         dev_accuracy=accuracies(found),
         dev_questions=asked(found),

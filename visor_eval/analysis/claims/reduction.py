@@ -264,15 +264,17 @@ def composition(parts: Sequence[Contender], composed: Sequence[Contender], absen
     return replace(claim, tables=(table,))
 
 
-def headline(members: Sequence[Contender], seconds: Sequence[Contender], absent: Mapping[str, str]) -> Claim:
-    """Every member of the family, and second seeds where they are given: rows to look at, no verdict."""
+def headline(
+    members: Sequence[Contender], seconds: Sequence[tuple[Contender, Contender]], absent: Mapping[str, str]
+) -> Claim:
+    """Every member of the family, and second seeds, each with its first: rows to look at, no verdict."""
     claim = Claim(
         name="Headline",
         title="every member of the family",
         expected="The issue asks for two seeds of the headline table. Rows to look at, no verdict.",
         judged=False,
     )
-    shown = [*members, *seconds]
+    shown = [*members, *(one for one, _ in seconds)]
     if not shown:
         return replace(claim, missing="nothing was run")
     groups = tuple(shown[0].scores.groups)
@@ -301,4 +303,21 @@ def headline(members: Sequence[Contender], seconds: Sequence[Contender], absent:
         ),
         rows=rows,
     )
-    return replace(claim, tables=(table,))
+    return replace(claim, tables=(table, *_seeds(seconds, groups)))
+
+
+def _seeds(seconds: Sequence[tuple[Contender, Contender]], groups: Sequence[str]) -> tuple[Numbers, ...]:
+    """What another seed changes."""
+    if not seconds:
+        return ()
+    shown = (*groups, ALL)
+    table = Numbers(
+        title="What another seed changes",
+        caption="Second seed less first, paired. The intervals are over questions; of seeds there are two.",
+        columns=(("method", Unit.TEXT), ("second", Unit.TEXT), *((group, Unit.POINTS) for group in shown)),
+        rows=tuple(
+            (one.name, one.setting, *(one.scores.less(first.scores, group).interval for group in shown))
+            for one, first in seconds
+        ),
+    )
+    return (table,)
