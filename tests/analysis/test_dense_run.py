@@ -5,15 +5,27 @@ from dataclasses import replace
 import pytest
 
 from tests.analysis import sweeps
+from tests.analysis.examples import cost
 from tests.records.examples import run
 from tests.reports.studies import write_run
 from visor_eval.analysis.dense_run import find_dense_run, misfit, read_dense_run
 from visor_eval.records import RunFolder, StoreError, Sweep
 
-SWEEP = Sweep(
-    run=run(run_id="sweep", suite="paper", suite_hash="cd", data_hashes={"gqa": "1"}, config={"unpad": True}),
-    samples=tuple(sweeps.sample("gqa", n, [sweeps.result((1, 4), complete=True)]) for n in range(8)),
-)
+
+def sweep(*, factor: int = 1) -> Sweep:
+    """Eight samples of the backbone of `write_run`, or of one whose dense prefill costs ``factor`` as much."""
+    samples = []
+    for number in range(8):
+        one = sweeps.sample("gqa", number, [sweeps.result((1, 4), complete=True)])
+        dense = factor * cost(None, 600 + 100 * (number % 5)).dense_prefill.total()
+        samples.append(replace(one, dense_prefill_flops=dense - one.dense_encode_flops))
+    return Sweep(
+        run=run(run_id="sweep", suite="paper", suite_hash="cd", data_hashes={"gqa": "1"}, config={"unpad": True}),
+        samples=tuple(samples),
+    )
+
+
+SWEEP = sweep()
 
 
 def write_dense(root, name, *, model="dense", tasks=("gqa",), counts=8, day=1, unpad=True, **changes):
@@ -46,6 +58,8 @@ def test_why_a_run_does_not_fit(tmp_path) -> None:
     assert reason("other settings", unpad=False) is None  # who names a run means it
     assert reason("few", counts=5) == "few lacks 3 of the sweep's 8 samples"
     assert "other data" in str(reason("other", data_hashes={"gqa": "2"}))
+    write_dense(tmp_path, "backbone")
+    assert "another backbone" in str(misfit(read_dense_run(tmp_path / "backbone"), sweep(factor=2)))
 
 
 def test_only_a_finished_dense_run_is_read(tmp_path) -> None:

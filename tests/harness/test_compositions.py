@@ -84,3 +84,13 @@ def test_trained_variants_need_their_weights(dense, model, monkeypatch):
     engine = load_engine(model, pretrained=str(dense))
     budget = {"visionzip-dagger": (104, 24), "vispruner-trained": (96, 32), "vispruner-16x-trained": (34, 12)}[model]
     assert engine.reduction.reducers[0].budget(729) == budget
+
+
+def test_all_on_named_weights_leaves_out_what_was_trained():
+    everything, named = set(registry.ready_methods()), set(registry.ready_methods("some/folder"))
+    assert {"dense", "visor-zero", "m3", "vispruner"} <= named < everything
+    assert everything - named == {
+        "visor",
+        "visor-tr",
+        *(name for name in everything if name.endswith(("-trained", "-dagger"))),
+    }

@@ -43,9 +43,15 @@ def misfit(dense: Run, sweep: Sweep) -> str | None:
     """Why a dense run cannot stand beside a sweep; None: it can."""
     if not dense.run.same_data(sweep.run):
         return f"{dense.run.run_id} ran over other data ({dense.run.suite} suite, hash {dense.run.suite_hash[:12]})"
-    answered = {(sample.task, sample.doc_id) for sample in dense.samples}
+    answered = {(sample.task, sample.doc_id): sample.cost for sample in dense.samples}
     lacking = sum((sample.task, sample.doc_id) not in answered for sample in sweep.samples)
-    return f"{dense.run.run_id} lacks {lacking} of the sweep's {len(sweep.samples)} samples" if lacking else None
+    if lacking:
+        return f"{dense.run.run_id} lacks {lacking} of the sweep's {len(sweep.samples)} samples"
+    for sample in sweep.samples:
+        cost, same = answered[sample.task, sample.doc_id], sample.dense_encode_flops + sample.dense_prefill_flops
+        if cost is not None and cost.dense_prefill.total() != same:
+            return f"{dense.run.run_id} ran on another backbone: a dense prefill costs other FLOPs there"
+    return None
 
 
 def _same_settings(record: RunRecord, sweep: RunRecord) -> bool:

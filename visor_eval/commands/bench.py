@@ -56,7 +56,7 @@ def action(options: argparse.Namespace) -> int:
     device = resolve_device(options.device)
     record, folder = bench(
         BenchRequest(
-            models=tuple(models(options.model)),
+            models=models(options.model, options.pretrained),
             configurations=tuple(filter(None, (part.strip() for part in (options.config or "1,4").split(";")))),
             vision_tokens=_counts(options.vision_tokens),
             random_weights=_shape(options.random_weights, options.layers),

@@ -75,13 +75,13 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def models(text: str) -> tuple[str, ...]:
-    """The methods of `--model`; `all` means each that has an embedded checkpoint."""
+def models(text: str, pretrained: str | None) -> tuple[str, ...]:
+    """The methods of `--model`; `all` means each that has an embedded checkpoint, or can run on the one named."""
     if text != "all":
         return names(text)
     from visor_eval.harness.registry import ready_methods
 
-    return ready_methods()
+    return ready_methods(pretrained)
 
 
 def batch_size(text: str) -> int | None:

@@ -23,7 +23,7 @@ def run_request(options: argparse.Namespace) -> "RunRequest":
 
     given = read_model_args(options)
     return RunRequest(
-        models=models(given.model),
+        models=models(given.model, given.pretrained),
         tasks=names(given.tasks),
         suite=None if given.suite is None else Suite(given.suite),
         pretrained=given.pretrained,

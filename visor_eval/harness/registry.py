@@ -86,9 +86,15 @@ def methods() -> dict[str, Method]:
     return found
 
 
-def ready_methods() -> tuple[str, ...]:
-    """What ``--model all`` runs: every method whose embedded checkpoint is there."""
-    return tuple(name for name, method in methods().items() if _home(method) in embedded_names())
+def ready_methods(pretrained: str | None = None) -> tuple[str, ...]:
+    """What ``--model all`` runs.
+
+    Args:
+        pretrained: None: every method whose embedded checkpoint is there; weights: every method that needs no
+            training of its own.
+    """
+    homes = embedded_names() if pretrained is None else (PLAIN,)
+    return tuple(name for name, method in methods().items() if _home(method) in homes)
 
 
 def parse_model(model: str) -> tuple[Method, ...]:

@@ -5,7 +5,8 @@
                   base -> dense-base -> dense, m3, vispruner, vispruner-16x, visionzip-dagger
                                         dense -> visor-stage1 -> visor-stage2     the paper's way into VISOR
 
-All branches of one base see the same batches for the same number of steps; only the method differs.
+Branches of one base start alike and take the same number of steps under one seed. Their batches are similar, not the
+same, since tasks are drawn by how well the member answers them (``Phase.adaptive``).
 """
 
 from collections.abc import Mapping
