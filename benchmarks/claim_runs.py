@@ -1,8 +1,8 @@
 """What `benchmarks/claims.py` has to run, each as the visor-eval command that does the same, and where it is found.
 
 A run that is already there is never repeated: every folder that is searched is matched by method, weights, suite and
-settings, so that runs of other weights are passed over. Commit and package versions are not matched; the page lists
-them for every run it used.
+settings, so that runs of other weights are passed over, and those of another number format than float32 or other
+kernels than stock ones. Commit and package versions are not matched; the page lists them for every run it used.
 """
 
 import logging
@@ -19,6 +19,7 @@ from visor_eval.errors import SetupError
 from visor_eval.harness.checkpoints import Checkpoint, find_checkpoint
 from visor_eval.harness.hub import prepare
 from visor_eval.harness.manifest import read_manifest
+from visor_eval.harness.opening import STOCK
 from visor_eval.harness.registry import default_checkpoint
 from visor_eval.harness.runner import RunRequest, plan, run
 from visor_eval.harness.slices import DataSlice
@@ -34,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 Configuration = tuple[int, ...]
 FOLDERS: Mapping[str, type[RecordFolder]] = {"run": RunFolder, "oracle": SweepFolder, "cka": CkaFolder}
+EXACT = {"dtype": "float32", "kernels": STOCK}  # of every run; records without them are of these
 SEARCH = {"split": "dev", "slice": 30, "slice_seed": 1}
 
 
@@ -105,6 +107,7 @@ class Job:
             and config.get("model_args") == dict(self.model_args)
             and config.get("shuffle_images") is self.shuffled
             and config.get("limit") == self.limit
+            and all(config.get(key, value) == value for key, value in EXACT.items())
         )
         if not same:
             return False
@@ -131,6 +134,8 @@ class Job:
             model_args=dict(self.model_args),
             limit=self.limit,
             shuffle_images=self.shuffled,
+            dtype=EXACT["dtype"],
+            kernels=EXACT["kernels"],
             output_path=output,
         )
 
@@ -140,7 +145,8 @@ class Job:
         Raises:
             SetupError: something the user can fix.
         """
-        with _as_if_typed(["visor-eval", *self.arguments, "--output_path", str(output)]):
+        typed = ["visor-eval", *self.arguments, "--dtype", EXACT["dtype"], "--output_path", str(output)]
+        with _as_if_typed(typed):
             if self.verb == "run":
                 run(self.request(output))
             elif self.verb == "cka":
@@ -217,7 +223,7 @@ class Shelf:
     _loaded: dict[Path, Run | Sweep | CkaRun] = field(default_factory=dict)
 
     def take(self, job: Job, *, running: bool) -> Run | Sweep | CkaRun | None:
-        """The newest result of a job; with ``running`` it is made where there is none. None: there is none."""
+        """The newest result of a job; with ``running`` it is made where there is none. None: none, or it is damaged."""
         try:
             found = self._find(job)
             if found is None and running and job.command not in self.failed:
@@ -225,14 +231,14 @@ class Shelf:
                 self.output.mkdir(parents=True, exist_ok=True)
                 job.execute(self.output)
                 found = self._find(job)
+            if found is None:
+                return None
+            if found.path not in self._loaded:
+                self._loaded[found.path] = found.load()  # type: ignore[attr-defined]
         except (SetupError, RuntimeError) as error:
             self.failed[job.command] = " ".join(str(error).split())
             logger.warning("%s: %s", job.command, error)
             return None
-        if found is None:
-            return None
-        if found.path not in self._loaded:
-            self._loaded[found.path] = found.load()  # type: ignore[attr-defined]
         loaded = self._loaded[found.path]
         self.used[loaded.run.run_id] = loaded.run
         return loaded

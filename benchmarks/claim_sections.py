@@ -48,7 +48,7 @@ class Weights:
     visor: str | None = None
     dense: str | None = None
     stage2: str | None = None
-    second: Mapping[str, str] = field(default_factory=dict)  # method -> its second seed
+    second: Mapping[str, str] = field(default_factory=dict)  # method or embedded member -> its second seed
 
     def of(self, model: str) -> str | None:
         """What a method runs on."""
@@ -174,8 +174,9 @@ def family_seed(member: str) -> int:
 
 
 def second_seeds() -> dict[str, str]:
-    """Method -> its embedded member of another seed."""
-    return {str(read_card(name)["method"]): name for name in embedded_names() if family_seed(name)}
+    """Embedded member -> the same member of another seed."""
+    seeds = {name: family_seed(name) for name in embedded_names()}
+    return {name.removesuffix(f"-seed{seed}"): name for name, seed in seeds.items() if seed}
 
 
 def stage2_configurations(source: str) -> tuple[tuple[int, ...], ...]:
@@ -350,6 +351,11 @@ def composition(bench: Bench) -> claims.Claim:
     return claims.composition([one for one in parts if one], [one for one in composed if one], absent)
 
 
+def _given(model: str, member: str) -> dict[str, str]:
+    """What must be said for a method to run on a member."""
+    return {} if member in (model, default_checkpoint(model)) else {"pretrained": member}
+
+
 def headline(bench: Bench) -> claims.Claim:
     """Every member, and second seeds."""
     absent: dict[str, str] = {}
@@ -358,11 +364,11 @@ def headline(bench: Bench) -> claims.Claim:
         if member == STAGE_2 or family_seed(member):
             continue
         model = str(read_card(member)["method"])
-        given = {} if default_checkpoint(model) == member else {"pretrained": member}
-        found = bench.contender("headline", model, absent=absent, **given)
+        found = bench.contender("headline", model, absent=absent, **_given(model, member))
         members += [found] if found else []
-    for model, source in bench.weights.second.items():
+    for first_of, source in bench.weights.second.items():
+        model = str(read_card(first_of).get("method", first_of))
         found = bench.contender("headline", model, absent=absent, pretrained=source, setting=f"second seed, {source}")
-        first = bench.contender("headline", model, absent=absent)
+        first = bench.contender("headline", model, absent=absent, **_given(model, first_of))
         seconds += [(found, first)] if found and first else []
     return claims.headline(members, seconds, absent)

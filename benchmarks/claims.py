@@ -22,6 +22,7 @@ from pathlib import Path
 
 from benchmarks.claim_runs import Shelf, frozen_suite
 from benchmarks.claim_sections import STAGE_2, Bench, Weights, second_seeds, sections
+from benchmarks.marked import written_into
 from visor_eval.harness.checkpoints import embedded_names
 from visor_eval.records import RunRecord, utc_now
 from visor_reports.claims import Section, claims_page, overview, results
@@ -30,14 +31,7 @@ logger = logging.getLogger("visor_eval.claims")
 
 PAGE, RESULTS = Path("docs/claims.md"), Path("benchmarks/results/claims.json")
 OUTPUT, REUSED = Path("build/claims"), "results/example"
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 PARTS = ("quality", "c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8", "composition", "headline", "search")
-
-
-def written_into(text: str, measured: str) -> str:
-    """``text`` with ``measured`` between its two marks."""
-    before, _, rest = text.partition(BEGIN)
-    return f"{before}{BEGIN}\n{measured}{END}{rest.partition(END)[2]}"
 
 
 def machine_readable(found: Sequence[Section], runs: Sequence[RunRecord], command: str) -> str:

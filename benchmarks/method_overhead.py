@@ -15,7 +15,6 @@ Writes benchmarks/results/method_overhead.csv and .md (narrow: prints only).
 
 import argparse
 import csv
-import platform
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +33,7 @@ from visor_eval.core.pruning import Boundary, Pruned, Pruner
 from visor_eval.harness.registry import make_parts
 from visor_eval.models.capture import TowerCapture
 from visor_eval.models.decoder import FixedChoice, SparseDecoder
+from visor_eval.models.devices import device_name
 from visor_eval.models.llava_onevision import LlavaOnevision
 from visor_eval.models.pruning import Pruning
 from visor_eval.models.reduction import Reduction
@@ -269,12 +269,8 @@ def _method(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _hardware(device: str) -> str:
-    if device != "cpu":
-        return torch.cuda.get_device_name(device)
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-    return f"{name}, {torch.get_num_threads()} thread(s)"
+    name = device_name(torch.device(device))
+    return name if device != "cpu" else f"{name}, {torch.get_num_threads()} thread(s)"
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.marked import written_into
 from visor_eval.analysis.speed import Speed, speed, speed_up
 from visor_eval.cost.shapes import backbone
 from visor_eval.probes.bench import STOCK, BenchRequest, bench
@@ -26,7 +27,6 @@ from visor_reports.speed import growth_table, provenance_lines, setting, speed_t
 from visor_reports.table import Cell, Column, Kind, Row, Table
 
 RESULTS, PAGE = Path("benchmarks/results"), Path("docs/speed.md")
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 CONFIGURATIONS = ("1,4", "1,4,7,16", "1,4,7,10,16,19,22")
 REDUCERS = (
     "downsample",
@@ -137,12 +137,6 @@ def page(records: Mapping[str, BenchRecord], *, brief: bool = False) -> str:
         blocks += [f"### Part {name}", f"{setting(record)}.", *map(markdown, tables)]
         blocks.append(provenance(provenance_lines(record)))
     return "\n\n".join(block.strip() for block in blocks) + "\n"
-
-
-def written_into(text: str, measured: str) -> str:
-    """``text`` with ``measured`` between its two marks."""
-    before, _, rest = text.partition(BEGIN)
-    return f"{before}{BEGIN}\n{measured}{END}{rest.partition(END)[2]}"
 
 
 def main() -> None:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from visor_eval.analysis import Interval, benchmark
 from visor_eval.analysis.cka import CkaReport, CkaSummary, summarise_cka
 from visor_eval.records.cka import CkaRun
-from visor_reports.terminal import SUITE_LABELS, ruled
+from visor_reports.names import suite_label
+from visor_reports.terminal import ruled
 
 _HEADERS = ("task", "n", "images", "states", "least", "at layer", "first-last", "95 % interval", "input-last")
 
@@ -17,7 +18,7 @@ def cka_table(runs: Sequence[CkaRun]) -> str:
     Args:
         runs: with at least one sample each.
     """
-    blocks = [f"[{SUITE_LABELS.get(suite, suite)}]" for suite in sorted({run.run.suite for run in runs})]
+    blocks = [f"[{suite_label(suite)}]" for suite in sorted({run.run.suite for run in runs})]
     for run in runs:
         report = summarise_cka(run.samples, tasks=run.run.tasks)
         estimator = run.run.config.get("estimator", "biased")

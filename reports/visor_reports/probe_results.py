@@ -36,8 +36,11 @@ def read_probes(root: Path) -> Probes:
 
 
 def newest_sweeps(sweeps: Iterable[Sweep]) -> tuple[Sweep, ...]:
-    """One per model, weights and options."""
-    newest = {(sweep.run.model, sweep.run.weights_hash, str(sweep.run.config)): sweep for sweep in sweeps}
+    """One per model, weights and options; older records do not hold the processor's hash."""
+    newest = {}
+    for sweep in sweeps:
+        options = {key: value for key, value in sweep.run.config.items() if key != "processor"}
+        newest[sweep.run.model, sweep.run.weights_hash, str(options)] = sweep
     return tuple(newest.values())
 
 

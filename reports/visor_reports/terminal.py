@@ -13,12 +13,7 @@ from tabulate import tabulate
 
 from visor_eval.analysis import Interval, RunSummary, Summary, benchmark, summarise
 from visor_eval.records import Run
-from visor_reports.names import benchmark_short
-
-SUITE_LABELS = {
-    "mini": "mini suite: synthetic, not comparable with the paper's numbers",
-    "paper": "paper suite: the real benchmarks",
-}
+from visor_reports.names import benchmark_short, suite_label
 
 GROUP_NAMES = {"all": "all tasks"}
 
@@ -51,7 +46,7 @@ def result_table(runs: Sequence[Run]) -> str:
         for group, tasks in _tasks_by_group(runs).items():
             blocks.append(f"Scores: {group}\n{scores_by_task(models, summaries, tasks)}")
         blocks.append(f"Comparison\n{comparison_table(runs, summaries)}")
-    return "\n\n".join([f"[{SUITE_LABELS.get(suites[0], suites[0])}]", *blocks, _legend(models, summaries)])
+    return "\n\n".join([f"[{suite_label(suites[0])}]", *blocks, _legend(models, summaries)])
 
 
 def summary_table(summary: RunSummary) -> str:

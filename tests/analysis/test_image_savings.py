@@ -44,6 +44,20 @@ def test_only_selecting_methods_depend_on_the_picture() -> None:
     assert worst.estimate < by_method["visionzip"].savings[Accounting.EXACT].estimate
 
 
+def test_samples_without_images_save_nothing_by_the_papers_accounting() -> None:
+    """Neither side has vision tokens: the saving of a mixed set is that of its images, of texts alone it is 1."""
+    mixed = ImageSet(name="mixed", samples=(((384, 384),), ()))
+    texts = ImageSet(name="texts", samples=((), ()))
+    found, alone, _ = image_savings(SHAPE, METHODS, [mixed, texts], Text())
+    for variant, method, none in zip(METHODS, found.methods, alone.methods, strict=True):
+        image = for_images(SHAPE, variant, [(384, 384)], Text())
+        paper = method.savings[Accounting.PAPER]
+        assert paper.estimate == pytest.approx(image.dense_total("paper") / image.total("paper"))
+        assert paper.low == 1  # a resample of texts alone
+        nothing = none.savings[Accounting.PAPER]
+        assert (nothing.estimate, nothing.low, nothing.high) == (1, 1, 1)
+
+
 def test_equal_samples_have_no_spread_and_means_are_plain() -> None:
     mixed, alike, mean = image_savings(SHAPE, METHODS, [MIXED, ALIKE], Text())
     assert mean.name == "mean of 2 sets"

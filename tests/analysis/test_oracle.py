@@ -109,7 +109,7 @@ def test_ways_by_hand() -> None:
     assert task.router_gain.difference.estimate == 25.0
     assert task.chance == 10.0
     assert report.overall.oracle.score.estimate == task.oracle.score.estimate
-    np.testing.assert_allclose(report.relative()[:, 0], [100 / 3, 100 / 3, 200 / 3, 100])
+    assert [way.score.estimate for way in task.fixed] == [25, 25, 50, 75]
 
 
 def test_groups_are_means_and_order_is_as_asked() -> None:

@@ -8,14 +8,14 @@ import pytest
 
 from tests.analysis.examples import mme, mmstar, plain, scored
 from visor_eval.analysis import task_score
-from visor_eval.analysis.paired import compare_group, compare_task, exchange_p_value, holm, paired_units
+from visor_eval.analysis.paired import compare_group, exchange_p_value, holm, paired_units
 
 
 def test_difference_is_that_of_the_scores_for_every_rule() -> None:
     for task, made in (("mme", mme), ("mmstar", mmstar)):
         left = [scored(task, metric, number) for number, metric in enumerate(made(1))]
         right = [replace(sample, score=float(number % 3 > 0)) for number, sample in enumerate(left)]
-        test = compare_task(left, right[::-1])  # order of the documents does not matter
+        test = compare_group([(left, right[::-1])])  # order of the documents does not matter
         assert test.difference.estimate == pytest.approx(task_score(right) - task_score(left))
         assert test.difference.low <= test.difference.estimate <= test.difference.high
 
@@ -24,7 +24,7 @@ def test_difference_is_that_of_the_scores_for_every_rule() -> None:
 def test_p_value_is_mcnemars(gained: int, lost: int) -> None:
     left = plain("gqa", [0.0] * gained + [1.0] * lost + [1.0] * 10)
     right = plain("gqa", [1.0] * gained + [0.0] * lost + [1.0] * 10)
-    test = compare_task(left, right)
+    test = compare_group([(left, right)])
     trials, fewer = gained + lost, min(gained, lost)
     expected = min(1.0, 2 * sum(comb(trials, k) for k in range(fewer + 1)) / 2**trials)
     assert test.p_value == pytest.approx(expected)

@@ -8,7 +8,9 @@ import pytest
 
 from tests.analysis.examples import cost, mme, plain, scored
 from visor_eval.analysis import all_units, mean_saving_interval, saving_interval, summarise
+from visor_eval.analysis.claims.swept import saving
 from visor_eval.analysis.savings import has_cost
+from visor_eval.records import Accounting
 
 
 def test_ratio_of_means() -> None:
@@ -44,6 +46,16 @@ def test_cognition_costs_too() -> None:
 def test_costs_nothing_by_the_papers_accounting() -> None:
     interval = saving_interval(all_units(plain("gqa", [1.0, 0.0], full=())), "paper")
     assert interval.estimate == interval.high == math.inf
+
+
+def test_nothing_to_save() -> None:
+    """Samples without an image cost nothing by `paper`, with every method: the saving is 1, never infinite."""
+    texts = plain("gqa", [1.0, 0.0], full=(1, 4), vision=0)
+    interval = saving_interval(all_units(texts), "paper")
+    assert (interval.estimate, interval.low, interval.high) == (1, 1, 1)
+    assert saving(texts, Accounting.PAPER, "all").estimate == 1
+    mixed = [*plain("gqa", [1.0], full=None), *(replace(one, doc_id=f"t{one.doc_id}") for one in texts)]
+    assert saving_interval(all_units(mixed), "paper").estimate == 1
 
 
 def test_unknown_costs() -> None:

@@ -117,6 +117,33 @@ def test_visor(backbone, known, configuration, packing):
     assert comparable(for_images(known, variant, [(90, 40)], given)) == comparable(cost)
 
 
+@each([M3(), M3(after_projector=False), Downsample()])
+def test_visor_tr_behind_others(backbone, known, part):
+    """The `paper` accounting takes what the others leave, and packing by the factor that names it."""
+    modules = random_modules(backbone, router=True, router_hidden=16, packing=2.0)
+    engine = visor_engine(backbone, modules, config="1,4", reduction=Reduction((part,)))
+    cost, text = run(engine, backbone, [(112, 112)])
+    visor = VisorShape(read_layers=modules.config.read_layers, router_hidden=0)
+    variant = Variant(
+        method="v", full=(1, 4), read=visor.read_layers, visor=visor, reducers=(part, TokenPacking(factor=2.0))
+    )
+    assert comparable(for_images(known, variant, [(112, 112)], text)) == comparable(cost)
+    (rows, cols), tile = part.left(1, (known.tower.side,) * 2), known.tower.tokens
+    left = rows * cols / 2
+    if part.after_projector:  # packing comes first
+        packed = TokenPacking(factor=2.0).left(1, (known.tower.side,) * 2)
+        (rows, cols) = part.left(1, packed)
+        left = rows * cols * tile / (2 * packed[0] * packed[1])
+    assert cost.nominal_dense / cost.nominal == pytest.approx(known.decoder.layers / 2 * tile / left)
+
+
+@each([None, M3(), VisionZip(), TokenPacking()])
+def test_samples_without_images_cost_nothing_by_the_papers_accounting(backbone, shape, part):
+    engine = Engine(backbone, shape, reduction=Reduction(() if part is None else (part,)))
+    cost = engine.answer([Request(images=(), prompt="what is red", max_new_tokens=2)])[0].cost
+    assert (cost.vision_tokens, cost.nominal, cost.nominal_dense) == (0, 0, 0)
+
+
 def test_visor_with_its_router_and_visionzip(backbone, known):
     part, modules = VisionZip(), random_modules(backbone, router=True, router_hidden=16)
     cost, text = run(visor_engine(backbone, modules, reduction=Reduction((part,))), backbone, [(112, 112)])

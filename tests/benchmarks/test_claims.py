@@ -2,10 +2,13 @@
 
 import pytest
 
+from benchmarks import claim_sections
 from benchmarks.claim_runs import Job, Shelf, frozen_suite, hash_of, viable_of
-from benchmarks.claim_sections import Bench, Weights, sections, stage2_configurations
-from benchmarks.claims import BEGIN, END, PAGE, parse, written_into
+from benchmarks.claim_sections import Bench, Weights, second_seeds, sections, stage2_configurations
+from benchmarks.claims import PAGE, parse
+from benchmarks.marked import BEGIN, END, written_into
 from tests.records.examples import run as run_record
+from tests.records.examples import sample
 from visor_eval.records import RunFolder, RunStatus
 from visor_eval.visor.config import VisorConfig
 from visor_tasks.suites import GROUPS, Suite, resolve
@@ -49,6 +52,11 @@ def test_commands_are_what_a_user_types():
         ({"config": {"model_args": {"newline": "none"}}}, False),
         ({"config": {"shuffle_images": True}}, False),
         ({"model": "dense"}, False),
+        ({"config": {"dtype": "float32", "kernels": "stock", "device": "cpu"}}, True),
+        ({"config": {"dtype": "bfloat16"}}, False),
+        ({"config": {"dtype": "float16"}}, False),
+        ({"config": {"kernels": "packed"}}, False),
+        ({"config": {"kernels": "compiled"}}, False),
     ],
 )
 def test_a_run_is_taken_only_if_it_is_the_same(changes, fits):
@@ -91,6 +99,23 @@ def test_the_newest_of_several_is_taken_and_nothing_is_run_unasked(tmp_path):
     assert shelf.why(Job(model="dense")) == "not run"
 
 
+def test_a_damaged_run_is_not_taken_and_says_why(tmp_path):
+    job = Job(model="visor")
+    folder = RunFolder(tmp_path / "a")
+    folder.write_run(record(job, run_id="a", sample_counts={TASKS[0]: 2}))
+    folder.write_samples([sample(run_id="a", task=task) for task in TASKS])
+    shelf = Shelf(output=tmp_path)
+    assert shelf.take(job, running=False) is None
+    assert f"{TASKS[0]} 1 of 2" in shelf.why(job)
+    assert not shelf.used
+
+
+def test_new_runs_are_such_as_are_taken(tmp_path):
+    """Whatever the machine would choose by itself."""
+    request = Job(model="visor").request(tmp_path)
+    assert (request.dtype, request.kernels) == ("float32", "stock")
+
+
 def test_a_page_can_be_made_of_nothing(tmp_path):
     bench = Bench(shelf=Shelf(output=tmp_path), weights=Weights(), parts=())
     found = sections(bench)
@@ -124,3 +149,10 @@ def test_the_page_has_its_marks():
     text = PAGE.read_text(encoding="utf-8")
     assert text.count(BEGIN) == text.count(END) == 1
     assert written_into(text, "new\n").count("new\n") == 1
+
+
+def test_second_seeds_are_paired_by_member(monkeypatch):
+    seeds = {"visor-tr2-tiny": 0, "visor-tr2-tiny-seed7": 7, "visor-tr4-tiny": 0, "visor-tr4-tiny-seed7": 7}
+    monkeypatch.setattr(claim_sections, "embedded_names", lambda: tuple(seeds))
+    monkeypatch.setattr(claim_sections, "read_card", lambda name: {"seeds": {"family": seeds[name]}})
+    assert second_seeds() == {"visor-tr2-tiny": "visor-tr2-tiny-seed7", "visor-tr4-tiny": "visor-tr4-tiny-seed7"}

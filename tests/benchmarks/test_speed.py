@@ -1,6 +1,7 @@
 """The verdicts of benchmarks/speed.py, on records whose answer is known."""
 
-from benchmarks.speed import BEGIN, END, page, parts, verdicts, written_into
+from benchmarks.marked import BEGIN, END, written_into
+from benchmarks.speed import page, parts, verdicts
 from tests.records.test_bench_record import entry, record, timing
 from visor_eval.records.bench import Phase
 

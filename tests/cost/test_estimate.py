@@ -60,6 +60,49 @@ def test_paper_savings(method: str, setting: str, paper: float) -> None:
     assert savings(method, 729, setting=setting)["paper"] == pytest.approx(paper)
 
 
+@pytest.mark.parametrize(
+    ("names", "paper"),
+    [
+        ("visor-tr+m3", 24 * 361 / 42),  # 6 x 7 of 19 x 19
+        ("visor-tr+downsample", 24 * 361 / 90),  # 9 x 10
+        ("m3+visor-tr", 24 * 729 / 90),  # 9 x 10 of 27 x 27, and half of that
+        ("visor+m3", 12 * 729 / 90),
+    ],
+)
+@pytest.mark.parametrize("shape", ["llava-ov-0.5b", "qwen2-vl-2b"])
+def test_paper_savings_of_compositions(names: str, paper: float, shape: str) -> None:
+    """A nominal factor stands beside what the other reducers leave, not instead of it: `m3` runs before the projector.
+
+    Qwen2-VL has no tiles; 729 vision tokens are one grid of 27 x 27, and [1, 4] is 2 of its 28 layers.
+    """
+    backbone_shape = BACKBONES[shape]
+    options = {"after_projector": False} if names == "m3+visor-tr" else {}
+    first = variants((names,), backbone_shape, options)[0]
+    assert first.full == (1, 4)
+    for cost in (
+        for_tokens(backbone_shape, first, 729, Text()),
+        for_images(backbone_shape, first, [(384, 384) if backbone_shape.tower else (756, 756)], Text()),
+    ):
+        assert cost.nominal_dense / cost.nominal == pytest.approx(paper * backbone_shape.decoder.layers / 24)
+
+
+def test_a_nominal_factor_is_met_exactly() -> None:
+    """2 and 4 to the last bit, whatever grid comes closest to them."""
+    for shape in BACKBONES.values():
+        for factor in (2, 4):
+            variant = EVERY[shape.name, f"visor-tr {factor}x [1, 4]"]
+            for sizes in ([(384, 384)], [(960, 1280)], [(300, 1152), (56, 84)]):
+                cost = for_images(shape, variant, sizes, Text())
+                assert cost.nominal_dense / cost.nominal == factor * shape.decoder.layers / 2
+
+
+def test_paper_savings_of_several_images() -> None:
+    """Without tiles the vision tokens of all images count, on both sides."""
+    for name in BACKBONES:
+        cost = for_images(BACKBONES[name], EVERY[name, "dense"], [(560, 840), (28, 28)], Text())
+        assert cost.nominal == cost.nominal_dense
+
+
 def test_paper_savings_of_schedules() -> None:
     """8 easy and 4 hard tasks: 4.11 and 4.51; SparseVLM 3.80 (docs/savings.md)."""
     for shape, mean in (("llava-ov-0.5b", 4.107), ("llava-ov-1.5b", 4.509)):
@@ -139,6 +182,7 @@ def test_samples_without_images() -> None:
         cost = for_images(BACKBONES[name], EVERY[name, variant], [], Text())
         assert (cost.vision_tokens, cost.tiles, cost.prefill.tower) == (0, 0, 0)
         assert math.isfinite(cost.dense_total() / cost.total())
+        assert cost.total("paper") == cost.dense_total("paper") == 0
 
 
 @pytest.mark.parametrize("counts", [{"prompt": 0}, {"prefix": 33}, {"prefix": -1}, {"generated": 0}], ids=str)

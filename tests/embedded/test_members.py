@@ -3,7 +3,6 @@
 from io import BytesIO
 
 import numpy as np
-import pyarrow.parquet as parquet
 import pytest
 import torch
 from PIL import Image
@@ -16,6 +15,8 @@ from visor_eval.harness.registry import load_engine
 from visor_eval.models.engine import Request
 from visor_tasks.lmms_yaml import MINI_DATA
 from visor_tasks.mini import EASY, HARD, TASKS, stream_item
+from visor_tasks.mini.freeze import ROWS, SEED, read_parquet
+from visor_tasks.mini.rows import MME_QUESTIONS
 
 
 @pytest.fixture(scope="module")
@@ -92,11 +93,22 @@ def test_cards_and_sizes(name):
 def test_vision_tokens_are_at_least_four_times_the_prompt(task):
     """On every sample of the frozen suite, chat template included, so that cost behaves as on real inputs."""
     engine_side = load_engine("dense").backbone
-    for item in [stream_item("test", task, 0, index, questions=1) for index in range(40)]:
-        height, width = item.image.shape[:2]
-        prompt = len(engine_side.token_ids(item.questions[0].prompt, 1)) - 1
-        assert engine_side.anyres.count(height, width).vision_tokens >= 4 * prompt
-    images = parquet.read_table(MINI_DATA / f"{task}.parquet", columns=["image"])["image"].to_pylist()
-    sizes = {Image.open(BytesIO(image["bytes"])).size for image in images}
-    if task in HARD:
-        assert all(width * height > 56 * 56 for width, height in sizes), "hard images need several tiles"
+    frozen = frozen_rows(task)
+    assert len(frozen) == ROWS
+    for prompt, (width, height) in frozen:
+        tokens = len(engine_side.token_ids(prompt, 1)) - 1
+        assert engine_side.anyres.count(height, width).vision_tokens >= 4 * tokens, prompt
+        assert task not in HARD or width * height > 56 * 56, "hard images need several tiles"
+
+
+def frozen_rows(task: str) -> list[tuple[str, tuple[int, int]]]:
+    """(Prompt, image's width and height) of every row; the prompt is that of the question it was frozen from."""
+    found = read_parquet(MINI_DATA / f"{task}.parquet")
+    wanted, prompts = {(row["scene_hash"], row["question"]) for row in found}, {}
+    for index in range(10 * ROWS):
+        if wanted <= prompts.keys():
+            break
+        item = stream_item("test", task, SEED, index, MME_QUESTIONS if task == "mme" else 1)
+        prompts.update({(item.scene_hash, question.meta["question"]): question.prompt for question in item.questions})
+    sizes = [Image.open(BytesIO(row["image"]["bytes"])).size for row in found]
+    return [(prompts[row["scene_hash"], row["question"]], size) for row, size in zip(found, sizes, strict=True)]

@@ -19,6 +19,13 @@ def picture(seed: int, size: tuple[int, int] = (24, 16)) -> Pictures.Image:
     return Pictures.fromarray(noise)
 
 
+def turned(path: Path) -> None:
+    """Write a JPEG stored as 30 x 10 pixels and shown as 10 x 30 (EXIF orientation 6)."""
+    exif = Pictures.Exif()
+    exif[0x0112] = 6
+    picture(1, (30, 10)).save(path, "JPEG", exif=exif)
+
+
 def rows(task: str) -> tuple[list[dict], list[str], Features]:
     """Rows, perfect answers and features of one task."""
     made = [MAKERS[task](i) for i in range(ROWS)]

@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from tests.harness.real_schemas import ROWS, picture
+from tests.harness.real_schemas import ROWS, picture, turned
 from visor_eval import cli
 from visor_eval.commands.requests import read_model_args, run_request
 from visor_eval.harness.runner import RunRequest
@@ -123,6 +124,20 @@ def test_ask_answers_with_configuration_and_cost(capsys, checkpoint, tmp_path):
     assert "layers [1, 4]" in out
     assert "saving 12.0x, exact" in out
     (tmp_path / "image.png").write_bytes(b"nothing")
+    assert "give a PNG or JPEG file" in fails(capsys, *arguments)
+
+
+def test_ask_shows_the_image_upright_and_refuses_huge_ones_in_a_line(capsys, checkpoint, tmp_path, monkeypatch):
+    import fake_methods
+
+    shown = []
+    answer = fake_methods.FakeEngine.answer
+    monkeypatch.setattr(fake_methods.FakeEngine, "answer", lambda one, asked: shown.extend(asked) or answer(one, asked))
+    turned(tmp_path / "image.jpg")
+    arguments = ["ask", str(tmp_path / "image.jpg"), "What?", "--model", "fake", "--pretrained", str(checkpoint)]
+    assert cli.main(arguments) == 0
+    assert [(image.size, image.mode) for request in shown for image in request.images] == [((10, 30), "RGB")]
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     assert "give a PNG or JPEG file" in fails(capsys, *arguments)
 
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.harness.fake_methods.fake_methods import FakeEngine, cost
-from tests.harness.real_schemas import picture
+from tests.harness.real_schemas import picture, turned
 from visor_eval.errors import SetupError
 from visor_eval.harness.generation import BATCH_PIXELS, BATCH_SAMPLES, GenerationError, Generator, batches
 from visor_eval.harness.samples import DEFAULT_NEW_TOKENS, Sample, from_instance, image_hash, pixel_counts, to_request
@@ -98,6 +98,13 @@ def test_grey_and_palette_images_become_rgb():
     engine = Recording()
     Generator(engine=engine).run([sample(0)], {"t": {"test": [{"images": [Image.new("L", (8, 8))]}]}})
     assert engine.requests[0].images[0].mode == "RGB"
+
+
+def test_images_read_from_files_are_turned_upright(tmp_path):
+    engine = Recording()
+    turned(tmp_path / "turned.jpg")
+    Generator(engine=engine).run([sample(0)], {"t": {"test": [{"images": [str(tmp_path / "turned.jpg")]}]}})
+    assert engine.requests[0].images[0].size == (10, 30)
 
 
 def test_repeats_and_padding_are_computed_once_and_never_journalled_twice(tmp_path):

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,7 @@ from visor_eval.errors import SetupError
 from visor_eval.harness.checkpoints import find_checkpoint, parse_pretrained
 from visor_eval.harness.plugin import manifests
 from visor_eval.harness.registry import default_checkpoint, load_engine, methods, parse_model
+from visor_eval.harness.runner import RunRequest, plan
 from visor_eval.harness.settings import parse_options
 
 
@@ -21,6 +23,23 @@ def test_third_parties_add_methods():
 def test_listing_imports_no_method():
     code = "import sys; from visor_eval.harness.registry import methods; methods(); print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_planning_leaves_the_hub_libraries_alone():
+    """They read their offline switch when they are imported, and `prepare` sets it behind the plan."""
+    code = (
+        "import sys; from visor_eval.harness.runner import RunRequest, plan\n"
+        "plan(RunRequest(models=('dense', 'visor', 'visor-zero', 'visionzip', 'visor+fastv')))\n"
+        "print({'huggingface_hub', 'datasets', 'transformers'} & set(sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_weights_that_are_named_need_no_common_member(tmp_path):
+    request = RunRequest(models=("visor+vispruner-trained",), pretrained="visor-tiny", output_path=tmp_path)
+    assert plan(request).checkpoints["visor+vispruner-trained"].label == "embedded:visor-tiny"
+    with pytest.raises(SetupError, match="name the checkpoint with --pretrained"):
+        plan(replace(request, pretrained=None))
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,17 @@
 """Whole runs in this process, with a third party's fake engine over small data in the real schemas."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
+import PIL.Image
 import pytest
 from datasets import Dataset, Features, Image
 
-from tests.harness.real_schemas import MAKERS, ROWS, rows
+from tests.harness.real_schemas import MAKERS, ROWS, picture, rows
 from visor_eval.analysis import task_score
 from visor_eval.errors import SetupError
 from visor_eval.harness.generation import GenerationError
@@ -55,6 +58,7 @@ def test_a_run_leaves_complete_records(whole):
     assert len(record.weights_hash) == len(record.suite_hash) == 64
     assert record.config["dtype"] == "float32"
     assert record.duration_s > 0
+    assert record.sample_counts == dict.fromkeys(record.tasks, ROWS)
 
 
 def test_samples_hold_what_analyses_need(whole):
@@ -142,6 +146,27 @@ def test_other_data_start_another_run(request_for, tmp_path, monkeypatch):
     assert len(list(request_for().output_path.iterdir())) == 2
 
 
+def test_another_processor_starts_another_run(request_for, checkpoint, tmp_path, monkeypatch):
+    """A chat template or a tokenizer changes every answer, and no weight."""
+    copy = tmp_path / "copy"
+    shutil.copytree(checkpoint, copy)
+    request = request_for(tasks=("pope",), pretrained=str(copy), batch_size=2)
+    interrupt(monkeypatch, 2)
+    with pytest.raises(KeyboardInterrupt):
+        run(request)
+    interrupt(monkeypatch, None)
+    (begun,) = request.output_path.iterdir()
+    (copy / "chat_template.jinja").write_text("{{ messages }}")
+    (other,) = run(request)
+    assert other.folder != begun
+    old, new = RunFolder(begun).read_run(), other.run.run
+    assert old.weights_hash == new.weights_hash
+    assert old.config["processor"] != new.config["processor"]
+    hashes = {key.request_hash for key in read_journal(begun / "journal.jsonl")}
+    assert len(hashes) == 2
+    assert not hashes & {sample.request_hash for sample in other.run.samples}
+
+
 def test_runs_over_different_tasks_know_that_their_data_are_the_same(request_for, tmp_path):
     """Each task's own hash: not that of the whole choice, and not that of its first documents."""
     (one,), (both,) = (run(request_for(tasks=tasks, limit=2)) for tasks in (("pope",), ("gqa", "pope")))
@@ -197,13 +222,29 @@ def test_a_failing_model_is_no_result(request_for):
 
 @pytest.mark.parametrize("row", [0, 4])
 def test_an_unreadable_image_names_task_and_sample(request_for, tmp_path, row):
+    with_image(tmp_path, row, b"no picture at all")
+    with pytest.raises(SetupError, match=f"an image of pope_mini, sample {row}, cannot be read"):
+        run(request_for(tasks=("pope",), data=tmp_path))
+
+
+@pytest.mark.parametrize("row", [0, 4])
+def test_a_huge_image_names_task_and_sample(request_for, tmp_path, monkeypatch, row):
+    """Pillow refuses images of more than twice its limit, with an error of its own kind."""
+    encoded = BytesIO()
+    picture(1, (60, 40)).save(encoded, "PNG")
+    with_image(tmp_path, row, encoded.getvalue())
+    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 40 * 16)
+    with pytest.raises(SetupError, match=rf"an image of pope_mini, sample {row}, .*DecompressionBombError"):
+        run(request_for(tasks=("pope",), data=tmp_path))
+
+
+def with_image(folder: Path, row: int, encoded: bytes) -> None:
+    """POPE's small data with the bytes of one image replaced."""
     made, _, features = rows("pope")
     stored = Features({**features, "image": Image(decode=False)})
     table = Dataset.from_list(made, features=features).cast(stored).to_list()
-    table[row]["image"] = {"bytes": b"no picture at all", "path": None}
-    Dataset.from_list(table, features=features).to_parquet(tmp_path / "pope.parquet")
-    with pytest.raises(SetupError, match=f"an image of pope_mini, sample {row}, cannot be read"):
-        run(request_for(tasks=("pope",), data=tmp_path))
+    table[row]["image"] = {"bytes": encoded, "path": None}
+    Dataset.from_list(table, features=features).to_parquet(folder / "pope.parquet")
 
 
 def test_missing_and_damaged_data(request_for, tmp_path):

@@ -18,7 +18,7 @@ from visor_eval.harness.samples import read_images, to_request
 from visor_eval.models.decoder import SparseDecoder
 from visor_eval.probes.cka import _Probe, run_cka
 from visor_eval.records import RunStatus, list_runs
-from visor_eval.records.cka import CkaFolder, list_cka
+from visor_eval.records.cka import CkaFolder
 from visor_tasks.suites import Suite, resolve
 
 TASKS = ("gqa", "chartqa")
@@ -79,7 +79,7 @@ def test_records_are_whole_and_runs_do_not_stumble_over_them(finished, folder):
         assert CkaFolder(item.folder).load() == item.run
         assert item.run.run.status == RunStatus.FINISHED
         assert item.run.run.config["estimator"] == "biased"
-    assert [run.run.model for run in list_cka(folder)] == ["dense", "visor"]
+    assert [item.run.run.model for item in finished] == ["dense", "visor"]
     assert not list_runs(folder).damaged
 
 
@@ -97,7 +97,6 @@ def test_an_interrupted_run_goes_on(finished, tmp_path, monkeypatch):
         run_cka(plan(request(tmp_path, batch_size=4)))
     (left,) = tmp_path.iterdir()
     assert CkaFolder(left).read_run().status == RunStatus.STARTED
-    assert list_cka(tmp_path) == []
     (again,) = run_cka(plan(request(tmp_path, batch_size=4)))
     assert again.folder == left
     assert calls == [4, 2, 2]

@@ -87,6 +87,7 @@ def test_a_sweep_leaves_a_whole_record(finished, folder):
     assert loaded.configurations == ((1, 4), (1, 10, 16), (1, 4, 7, 10, 16, 19, 22))
     assert loaded.run.provenance.packages["torch"]
     assert loaded.run.chance
+    assert loaded.run.sample_counts == dict.fromkeys(loaded.run.tasks, 2)
     assert {path.name for path in finished.folder.iterdir()} == {"sweep.json", "sweep.jsonl"}
     listed = list_runs(folder)
     assert not listed.damaged

@@ -8,6 +8,7 @@ from PIL import Image
 
 from visor_eval.analysis import task_score
 from visor_eval.cli import main
+from visor_eval.commands.oracle import LABEL_SEED
 from visor_eval.harness.samples import image_hash
 from visor_eval.harness.slices import images_in
 from visor_eval.records import RunFolder, SweepFolder
@@ -74,7 +75,7 @@ def test_labels_come_from_training_data_only(rule, tmp_path, capsys, suite_image
     expected = {
         image_hash(Image.open(BytesIO(row["image"]["bytes"])).convert("RGB"))
         for task in ("gqa", "mme")
-        for row in rows(task, "train", 1, 4)
+        for row in rows(task, "train", LABEL_SEED, 4)
     }
     assert used == expected
     assert not used & suite_images

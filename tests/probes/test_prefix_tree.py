@@ -1,26 +1,45 @@
-"""The tree has every configuration once and runs each shared layer once."""
+"""Which sets of layers there are, and that a sweep runs the full layers that they share once."""
 
 import pytest
 
 from visor_eval.cost.configurations import PAPER_CONFIGURATIONS, candidate_layers
-from visor_eval.probes.prefix_tree import branches, every_subset, full_layer_runs
+from visor_eval.models.decoder import SparseDecoder
+from visor_eval.probes.prefix_sweep import PrefixSweep
+from visor_eval.probes.prefix_tree import Branch, every_subset, part
 
 
-def test_the_thirteen_share_18_full_layers_of_51():
-    """DESIGN section 10."""
-    assert sum(map(len, PAPER_CONFIGURATIONS)) == 51
-    assert full_layer_runs(PAPER_CONFIGURATIONS, 24) == 18
+@pytest.mark.parametrize(
+    ("configurations", "alone", "shared"),
+    [
+        (PAPER_CONFIGURATIONS, 51, 18),  # DESIGN section 10
+        (every_subset(candidate_layers(24)[:5]), 80, 31),
+        (((),), 0, 0),
+        (((2, 3), (2,), (4,)), 4, 3),
+    ],
+    ids=["the thirteen", "all subsets of five", "none", "apart"],
+)
+def test_a_sweep_runs_shared_full_layers_once(configurations, alone, shared, engines, short, monkeypatch):
+    decoder = engines((1, 4)).decoder
+    prompts, _ = engines((1, 4)).read(short[:1])
+    run_layer, full_layers = SparseDecoder.run_layer, []
+
+    def counted(self, number, batch, full):
+        full_layers.extend([number] * bool(full))
+        return run_layer(self, number, batch, full)
+
+    monkeypatch.setattr(SparseDecoder, "run_layer", counted)
+    leaves = list(PrefixSweep(decoder, prompts, configurations).leaves())
+    assert sorted(leaf.index for leaf in leaves) == list(range(len(configurations)))
+    assert (sum(map(len, configurations)), len(full_layers)) == (alone, shared)
+    assert set(full_layers) == {layer for configuration in configurations for layer in configuration}
 
 
-@pytest.mark.parametrize("configurations", [PAPER_CONFIGURATIONS, every_subset((1, 4, 7)), ((),), ((2, 3), (2,))])
-def test_a_member_meets_its_own_layers_in_order(configurations):
-    """Following one configuration down the tree gives exactly its plan."""
-    ways = {index: [] for index in range(len(configurations))}
-    for branch in branches(configurations, 10):
-        for member in branch.members:
-            ways[member].append((branch.layer, branch.full))
-    for index, configuration in enumerate(configurations):
-        assert ways[index] == [(layer, layer in configuration) for layer in range(1, 11)]
+def test_members_part_where_they_differ():
+    """The full ones first; members stay in order, whichever layers they were full in before."""
+    swept = ((1, 4), (4,), (1,))
+    assert part((0, 1, 2), 1, swept) == [Branch(1, True, (0, 2)), Branch(1, False, (1,))]
+    assert part((0, 2), 4, swept) == [Branch(4, True, (0,)), Branch(4, False, (2,))]
+    assert part((0, 1, 2), 2, swept) == [Branch(2, False, (0, 1, 2))]
 
 
 def test_every_subset():
@@ -29,4 +48,3 @@ def test_every_subset():
     assert len(subsets) == len(set(subsets)) == 256
     assert subsets[0] == ()
     assert sum(1 not in subset for subset in subsets) == 128
-    assert full_layer_runs(subsets, 24) == 255

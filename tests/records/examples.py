@@ -1,11 +1,13 @@
 """Records to test with."""
 
+from dataclasses import replace
+
 from visor_eval.cost import LayerPlan, backbone, cost_record
 from visor_eval.records import CostRecord, Provenance, RunRecord, SampleRecord
 
 
 def cost() -> CostRecord:
-    return cost_record(
+    record = cost_record(
         backbone("llava-ov-0.5b"),
         LayerPlan.sparse(24, 729, full=(1, 4)),
         prefix_tokens=3,
@@ -14,8 +16,8 @@ def cost() -> CostRecord:
         generated_tokens=2,
         dense_vision_tokens=729,
         configuration=(1, 4),
-        latency_ms=3,
     )
+    return replace(record, latency_ms=3)
 
 
 def sample(**changes: object) -> SampleRecord:

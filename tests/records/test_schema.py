@@ -57,10 +57,11 @@ def test_impossible_records() -> None:
         sample(metrics={"x": object()}).to_dict()
 
 
-def test_runs_written_before_the_data_hashes_still_load() -> None:
-    old = {key: value for key, value in run().to_dict().items() if key != "data_hashes"}
-    read = RunRecord.from_dict({**old, "schema_version": 1})
-    assert read.data_hashes == {}
+@pytest.mark.parametrize(("version", "later"), [(1, ("data_hashes", "sample_counts")), (2, ("sample_counts",))])
+def test_runs_of_older_schemas_still_load(version: int, later: tuple[str, ...]) -> None:
+    old = {key: value for key, value in run().to_dict().items() if key not in later}
+    read = RunRecord.from_dict({**old, "schema_version": version})
+    assert all(getattr(read, key) == {} for key in later)
     assert read.same_data(run())
 
 

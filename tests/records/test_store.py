@@ -3,13 +3,15 @@
 import errno
 import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.analysis.sweeps import easy_and_hard
 from tests.records.examples import run, sample
-from visor_eval.records import JournalKey, RunFolder, RunStatus, StoreError, list_runs
+from visor_eval.records import JournalKey, RunFolder, RunStatus, StoreError, SweepFolder, list_runs, sample_key
 
 
 def written(root: Path, name: str, *, status: str = RunStatus.FINISHED, started: str = "2026-01-01") -> RunFolder:
@@ -48,7 +50,7 @@ def test_list_runs(tmp_path: Path) -> None:
     [
         ("run.json", lambda text: text[:50], r"a/run.json: "),
         ("run.json", lambda text: text.replace('"model"', '"modle"'), r"unknown keys \['modle'\]"),
-        ("run.json", lambda text: text.replace('"schema_version": 2', '"schema_version": 9'), "newer than 2"),
+        ("run.json", lambda text: text.replace('"schema_version": 3', '"schema_version": 9'), "newer than 3"),
         ("run.json", None, r"a: no run.json"),
         ("samples.jsonl", None, r"a: no samples.jsonl"),
         ("samples.jsonl", lambda text: text[:-9], "last line is cut off"),
@@ -76,6 +78,40 @@ def test_damage_is_named(tmp_path: Path, file: str, damage: object, message: str
     listing = list_runs(tmp_path)
     assert [item.run.run_id for item in listing.runs] == ["good"]
     assert list(listing.damaged) == ["a"]
+
+
+def test_a_finished_run_that_lost_samples_is_named(tmp_path: Path) -> None:
+    """Whole lines too; runs that are under way or from before the numbers were recorded load as they are."""
+    folder = written(tmp_path, "a")
+    path, old = folder.path / "samples.jsonl", folder.read_run()
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[::2]))
+    assert len(folder.load().samples) == 2
+    folder.write_run(replace(old, sample_counts={"mme": 3}))
+    with pytest.raises(StoreError, match=r"a/samples.jsonl .*\(mme 2 of 3\).*copy that file again.*remove the folder"):
+        folder.load()
+    assert "mme 2 of 3" in list_runs(tmp_path).damaged["a"]
+    folder.write_run(replace(old, sample_counts={"mme": 3}, status=RunStatus.STARTED))
+    assert len(folder.load().samples) == 2
+
+
+@pytest.mark.parametrize(
+    "rest", [lambda lines: lines[:-1], lambda lines: [*lines[:-1], lines[-1][:-9]]], ids=["a line", "part of a line"]
+)
+def test_a_finished_sweep_that_lost_samples_is_named(tmp_path: Path, rest: Callable[[list[str]], list[str]]) -> None:
+    """Its journal is the only copy, and reading one drops a torn last line."""
+    samples = easy_and_hard(((1, 4),), count=2, hard=2)
+    folder = SweepFolder(tmp_path / "sweep")
+    with folder.open_journal() as journal:
+        journal.append_all([(sample_key(one), one.to_dict()) for one in samples])
+    finished = run(run_id="sweep", status=RunStatus.FINISHED, sample_counts=folder.count_samples())
+    folder.write_run(finished)
+    assert folder.load().samples == tuple(samples)
+    path = folder.path / "sweep.jsonl"
+    path.write_text("".join(rest(path.read_text().splitlines(keepends=True))))
+    with pytest.raises(StoreError, match=r"sweep/sweep.jsonl .*\(docvqa_val_mini 1 of 2\)"):
+        folder.load()
+    folder.write_run(replace(finished, sample_counts={}))
+    assert len(folder.load().samples) == 3
 
 
 def test_a_damaged_journal_of_an_unfinished_run_is_named(tmp_path: Path) -> None:

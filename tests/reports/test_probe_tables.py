@@ -34,6 +34,15 @@ def write_sweep(root, name="sweep", *, generated=True, status="finished", **conf
     return folder
 
 
+def test_of_two_sweeps_the_newer_is_shown_whether_or_not_the_older_holds_the_processors_hash(tmp_path) -> None:
+    write_sweep(tmp_path, "a")
+    write_sweep(tmp_path, "b", processor="ab")
+    write_sweep(tmp_path, "c", processor="ab", newline="none")
+    (board,) = read_study(tmp_path).boards
+    assert [sweep.run.config.get("newline") for sweep in board.sweeps] == [None, "none"]
+    assert board.sweeps[0].run.config["processor"] == "ab"
+
+
 def rows(table):
     return {row.cells[0].value: row.cells for row in table.rows if row.cells[0].value}
 

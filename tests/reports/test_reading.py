@@ -112,6 +112,16 @@ def test_kernels_tell_runs_apart_and_older_records_are_stock(tmp_path) -> None:
     assert study.superseded == {"older": "stock"}
 
 
+def test_the_processors_hash_splits_no_row(tmp_path) -> None:
+    """Older records do not hold it; rows are told apart by weights and options."""
+    write_run(tmp_path, "visor", run_id="a", tasks=("gqa",))
+    write_run(tmp_path, "visor", run_id="b", tasks=("gqa",), config={"processor": "ab"})
+    write_run(tmp_path, "visor", run_id="c", tasks=("gqa",), config={"processor": "ab"}, weights_hash="9")
+    study = read_study(tmp_path)
+    assert names(study)["mini"] == ["visor (weights ab)", "visor (weights 9)"]
+    assert study.superseded == {"a": "b"}
+
+
 def test_the_newest_of_equal_runs_counts_and_the_older_is_named(tmp_path) -> None:
     write_run(tmp_path, "visor", run_id="old", tasks=("gqa",), right=0.2, started_utc="2026-01-01T00:00:00+00:00")
     new = write_run(tmp_path, "visor", run_id="new", tasks=("gqa",), started_utc="2026-01-02T00:00:00+00:00")

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.reports.studies import HARD, TASKS, write_run, write_thirteen
-from visor_eval.analysis.paired import compare_task
+from visor_eval.analysis.paired import compare_group
 from visor_reports.comparing import CompareError, compare_runs
 from visor_reports.reading import Facts, read_study
 from visor_reports.table import Absent, Change, Rank, Table
@@ -66,7 +66,7 @@ def test_marks_stand_where_the_corrected_test_holds(thirteen) -> None:
     assert f"Holm over {12 * 15} comparisons" in table.caption
     differences = paired_differences(board, tests)
     task = board.tasks[0]
-    alone = compare_task(board.dense.samples[task], board.method("visor-zero").samples[task])
+    alone = compare_group([(board.dense.samples[task], board.method("visor-zero").samples[task])])
     found = row(differences, "visor-zero")
     assert found.cells[2].value == pytest.approx(alone.difference.estimate)
     p_adjusted = differences.rows[differences.rows.index(found) + 1].cells[2].value

@@ -10,7 +10,8 @@ from tests.training.conftest import TASKS, short
 from visor_baselines.m3 import M3
 from visor_eval.commands.train import Job, run
 from visor_eval.errors import SetupError
-from visor_eval.training import stages
+from visor_eval.training import members, stages
+from visor_eval.training.encoder import EncoderRecipe
 from visor_eval.training.loop import plan_of
 from visor_eval.training.members import FAMILY, export_family
 from visor_eval.training.packed import PackedModel
@@ -151,7 +152,26 @@ def test_a_family_of_another_seed_has_names_of_its_own(work, tmp_path):
     card = json.loads((tmp_path / "out" / "visor-tiny-seed100" / "card.json").read_text())
     assert card["name"] == "visor-tiny-seed100"
     assert "seed 100" in card["summary"]
-    assert card["seeds"]["training"] == LANGUAGE["visor"].seed + 100
+    assert (card["seeds"]["family"], card["seeds"]["training"]) == (100, LANGUAGE["visor"].seed + 100)
+    with pytest.raises(SetupError, match="under seed 100, not 0"):
+        export_family(work, tmp_path / "out", dev_images=1, names=("visor-tiny",))
+
+
+def test_a_folder_belongs_to_one_seed(work):
+    stages.language(work, short("base"), TASKS)
+    with pytest.raises(SetupError, match="under seed 0, not 5: give another --work"):
+        stages.language(work, short("base", seed=5, steps=3), TASKS)
+    (work / FOUNDATION / "report.json").write_text(json.dumps({"seed": 3}))
+    with pytest.raises(SetupError, match="under seed 3, not 0"):
+        stages.foundation(work, EncoderRecipe())
+
+
+def test_a_member_is_not_exported_before_its_router(work, tmp_path, monkeypatch):
+    for name in ("base", "visor"):
+        stages.language(work, short(name), TASKS)
+    monkeypatch.setattr(members, "evaluate", lambda *_: pytest.fail("evaluated before the check"))
+    with pytest.raises(SetupError, match="visor-eval train visor/router"):
+        export_family(work, tmp_path / "out", dev_images=1, names=("visor-tiny",))
 
 
 def test_a_branch_may_change_anything_by_name():

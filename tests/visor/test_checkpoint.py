@@ -11,7 +11,7 @@ from transformers import LlavaOnevisionForConditionalGeneration
 from tests.conftest import picture
 from visor_eval.errors import SetupError
 from visor_eval.models.engine import Request
-from visor_eval.models.files import checkpoint_folder, weights_hash
+from visor_eval.models.files import checkpoint_folder, processor_hash, weights_hash
 from visor_eval.models.loading import load_backbone
 from visor_eval.visor.build import build_visor, fixed_configuration, visor_engine
 from visor_eval.visor.checkpoint import load_visor, read_visor_config, save_visor
@@ -71,6 +71,24 @@ def test_hash_follows_the_weights(folder, tmp_path):
     data[-1] ^= 1
     (copy / "model.safetensors").write_bytes(data)
     assert weights_hash(copy) != before
+
+
+@pytest.mark.parametrize(
+    ("file", "counts"),
+    [
+        *[(name, True) for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")],
+        *[(name, True) for name in ("generation_config.json", "processor_config.json", "preprocessor_config.json")],
+        *[(name, False) for name in ("card.json", "README.md", "config.json", "model.safetensors")],
+    ],
+)
+def test_the_processors_hash_follows_its_files_alone(folder, tmp_path, file, counts):
+    """Changed or new ones; the weights' own hash stays."""
+    copy = edited(folder, tmp_path)
+    before, weights = processor_hash(copy), weights_hash(copy)
+    path = copy / file
+    path.write_bytes((path.read_bytes() if path.exists() else b"") + b" ")
+    assert (processor_hash(copy) != before) is counts
+    assert (weights_hash(copy) == weights) is (file not in ("config.json", "model.safetensors"))
 
 
 def test_stock_weights_name_visor_zero(backbone, tmp_path):

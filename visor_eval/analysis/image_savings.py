@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from visor_eval.analysis.intervals import RESAMPLES, SEED, Interval
+from visor_eval.analysis.savings import ratios
 from visor_eval.cost.estimate import Text, for_images, vision_counts
 from visor_eval.cost.shapes import BackboneShape
 from visor_eval.cost.variants import Variant
@@ -193,7 +194,7 @@ class _Drawn:
         for key, pairs in columns.items():
             sums = self._times @ np.array(pairs)
             drawn = self._draws @ np.array(pairs)  # [resamples, 2]
-            estimates[key], draws[key] = float(sums[0] / sums[1]), drawn[:, 0] / drawn[:, 1]
+            estimates[key], draws[key] = float(ratios(sums[0], sums[1])), ratios(drawn[:, 0], drawn[:, 1])
         kept = np.array([cost.vision_tokens for cost in costs])
         total = self._times.sum()
         estimates["vision_tokens"] = float(self._times @ kept / total)

@@ -69,16 +69,6 @@ class OracleReport:
     luck_adjusted: Mapping[str, float]  # task -> p-value of its `luck`, Holm-corrected over the tasks
     router_adjusted: Mapping[str, float]  # task -> p-value of its `router_gain`, likewise
 
-    def scores(self) -> np.ndarray:
-        """Score of every configuration on every task [configurations, tasks], 0..100 (figure S3)."""
-        return np.array([[way.score.estimate for way in task.fixed] for task in self.tasks]).T
-
-    def relative(self) -> np.ndarray:
-        """The same in percent of the task's best configuration (figure S1); NaN where every score is 0."""
-        scores = self.scores()
-        best = scores.max(axis=0)
-        return 100 * np.divide(scores, best, out=np.full(scores.shape, np.nan), where=best > 0)
-
 
 def oracle_report(
     samples: Sequence[SweepSample] | Sequence[Menu],

@@ -56,13 +56,6 @@ def paired_units(left: Sequence[SampleRecord], right: Sequence[SampleRecord]) ->
     return first, second
 
 
-def compare_task(
-    left: Sequence[SampleRecord], right: Sequence[SampleRecord], *, resamples: int = RESAMPLES, seed: int = SEED
-) -> PairedTest:
-    """Compare two runs on one task; arguments as for ``compare_group``."""
-    return compare_group([(left, right)], resamples=resamples, seed=seed)
-
-
 def compare_group(tasks: Sequence[Pair], *, resamples: int = RESAMPLES, seed: int = SEED) -> PairedTest:
     """Compare two runs on the unweighted mean of several tasks; tasks without a unit to score are left out.
 

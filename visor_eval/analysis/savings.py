@@ -48,7 +48,17 @@ def saving_draws(
     """A task's savings on the observed samples, and resampled: ([accountings], [accountings, resamples])."""
     columns = np.array([_costs(members, accountings, causal=causal) for members in units.samples])
     sums = bootstrap_sums(units, columns, resamples=resamples, seed=seed).sum(axis=1)
-    return _ratios(columns.sum(axis=0)), _ratios(sums).T
+    observed, resampled = columns.sum(axis=0), sums.T  # dense above, method below
+    return ratios(*np.split(observed, 2)), ratios(*np.split(resampled, 2))
+
+
+def ratios(dense: np.ndarray | float, method: np.ndarray | float) -> np.ndarray:
+    """Dense over method, element by element, of costs of one shape.
+
+    Infinite where only the method costs nothing; 1 where neither costs anything (`paper`, samples without an image).
+    """
+    nothing = np.where(dense > 0, math.inf, 1.0)
+    return np.divide(dense, method, out=nothing, where=method > 0)
 
 
 def saving_interval(
@@ -98,9 +108,3 @@ def _costs(members: Sequence[SampleRecord], accountings: Sequence[Accounting | s
             sums[index] += sample.cost.dense_total(accounting, causal=causal)
             sums[index + len(accountings)] += sample.cost.total(accounting, causal=causal)
     return sums
-
-
-def _ratios(sums: np.ndarray) -> np.ndarray:
-    """[..., 2 * accountings] -> [..., accountings]: dense / method; infinite where the method costs nothing."""
-    dense, method = np.split(sums, 2, axis=-1)
-    return np.divide(dense, method, out=np.full(dense.shape, math.inf), where=method > 0)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from visor_eval.probes.oracle import FinishedSweep
     from visor_eval.records import Run, Sweep
 
+LABEL_SEED = 7_000_001
+
 
 def add(verbs: Verbs) -> None:
     """Declare the verb."""
@@ -49,7 +51,12 @@ def add(verbs: Verbs) -> None:
     parser.add_argument(
         "--slice", type=int, metavar="N", help="samples per task of a dev or train slice; default 60, with --search 30"
     )
-    flag(parser, "--slice_seed", type=int, default=1, help="seed of that slice")
+    flag(
+        parser,
+        "--slice_seed",
+        type=int,
+        help=f"seed of that slice; default 1, with --labels {LABEL_SEED}, which no training of the family used",
+    )
     parser.add_argument(
         "--dense",
         type=Path,
@@ -81,7 +88,8 @@ def action(options: argparse.Namespace) -> int:
         _read_dense(options.dense)  # mistakes before the sweep, not behind it
     split = chosen_split(options.split, search=options.search, labels=options.labels is not None, data=request.data)
     size = options.slice if options.slice is not None else 30 if options.search else 60
-    with DataSlice(split, size, options.slice_seed) as data:
+    seed = options.slice_seed if options.slice_seed is not None else 1 if options.labels is None else LABEL_SEED
+    with DataSlice(split, size, seed) as data:
         planned = plan(replace(request, data=request.data or data.folder))
         prepare(offline=planned.offline)
         data.write(planned)
@@ -163,11 +171,11 @@ def _read_dense(folder: Path) -> "Run":
 
 
 def _heading(finished: "FinishedSweep") -> str:
-    from visor_reports.terminal import SUITE_LABELS
+    from visor_reports.names import suite_label
 
     run, data = finished.sweep.run, finished.sweep.run.config.get("split")
     split = "" if data == "test" else f", {data} data"
     return (
-        f"[{SUITE_LABELS.get(run.suite, run.suite)}{split}]\n\n{run.model}  ({run.checkpoint}, "
+        f"[{suite_label(run.suite)}{split}]\n\n{run.model}  ({run.checkpoint}, "
         f"{len(finished.sweep.configurations)} configurations, {len(finished.sweep.samples)} samples, {run.run_id})"
     )

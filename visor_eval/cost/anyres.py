@@ -6,7 +6,6 @@ float, as transformers' processor (`_get_number_of_features`) and model (`pack_i
 """
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -121,10 +120,6 @@ class AnyRes:
     def canvas(self, height: int, width: int) -> tuple[int, int]:
         """The allowed canvas (height, width) that keeps most of the image's pixels and wastes the fewest."""
         return _best_canvas(self.pinpoints, height, width)
-
-    def count_all(self, sizes: Iterable[tuple[int, int]]) -> list[AnyResCount]:
-        """``count`` for many images, given as (height, width) in pixels."""
-        return [self.count(height, width) for height, width in sizes]
 
 
 @lru_cache(maxsize=65_536)

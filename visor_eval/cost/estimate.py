@@ -32,7 +32,7 @@ class VisionCounts:
         tiles: tiles of the vision tower.
         tower_flops: of the vision tower.
         projector_tokens: tokens that the projector runs on.
-        left_tokens: per tile, for the `paper` accounting.
+        left_tokens: per tile, for the `paper` accounting; without tiles, of all images together.
         reducer_flops: capture and reduction.
     """
 
@@ -115,14 +115,16 @@ def vision_counts(
         if hasattr(reducer, "prepared_size"):
             sizes = [reducer.prepared_size(*size) for size in sizes]  # type: ignore[attr-defined]
     images = [_image(backbone, reducers, size, alone=len(sizes) == 1) for size in sizes]
-    tiles = sum(image.tiles for image in images)
+    tiles, left = sum(image.tiles for image in images), sum(image.left_tokens * image.tiles for image in images)
+    if backbone.tower is not None:
+        left = nominal_tile_tokens(reducers, left / tiles, (backbone.tower.side, backbone.tower.side))
     return VisionCounts(
         tokens=sum(image.tokens for image in images),
         most=sum(image.most for image in images),
         tiles=tiles,
         tower_flops=sum(image.tower_flops for image in images),
         projector_tokens=sum(image.projector_tokens for image in images),
-        left_tokens=sum(image.left_tokens * image.tiles for image in images) / tiles,
+        left_tokens=left,
         reducer_flops=sum(image.reducer_flops for image in images),
     )
 
@@ -159,7 +161,6 @@ def _record(
 ) -> CostRecord:
     entering, pruner_flops = entering_tokens(variant.pruner, backbone, method.tokens, text, variant.group)
     layers = backbone.decoder.layers
-    whole = float(backbone.tower.tokens if backbone.tower else dense.tokens)
     return cost_record(
         backbone if variant.visor is None else replace(backbone, visor=variant.visor),
         variant.plan(layers, entering),
@@ -176,7 +177,7 @@ def _record(
         dense_tiles=dense.tiles,
         dense_tower_tiles_flops=dense.tower_flops,
         dense_projector_tokens=dense.projector_tokens,
-        tile_tokens=nominal_tile_tokens(variant.reducers, method.left_tokens, whole),
+        tile_tokens=method.left_tokens,
         vision_tokens=method.tokens,
     )
 
@@ -190,13 +191,14 @@ def _shared(backbone: BackboneShape, reducers: Sequence[ReducerBudget], vision_t
     left, projected = _left(reducers, tiles, tile_shape)
     scale = vision_tokens / (tiles * tile_tokens)  # of the tokens of whole tiles
     tokens = round(left.tokens * scale)
+    per_tile = left.tokens / tiles if tower else left.tokens * vision_tokens / tile_tokens
     return VisionCounts(
         tokens=tokens,
         most=round(left.most * scale),
         tiles=tiles,
         tower_flops=_tower_flops(backbone, tiles, vision_tokens),
         projector_tokens=projected if tower else vision_tokens,
-        left_tokens=left.tokens / tiles if tower else tokens,
+        left_tokens=nominal_tile_tokens(reducers, per_tile, tile_shape),
         reducer_flops=reducing_flops(reducers, backbone, tiles=tiles, tokens=tile_tokens if tower else vision_tokens),
     )
 
@@ -232,7 +234,7 @@ def _native_image(backbone: BackboneShape, reducers: Sequence[ReducerBudget], gr
         tiles=1,
         tower_flops=_tower_flops(backbone, 1, vision_tokens),
         projector_tokens=vision_tokens,
-        left_tokens=left.tokens,
+        left_tokens=nominal_tile_tokens(reducers, left.tokens, grid),
         reducer_flops=reducing_flops(reducers, backbone, tiles=1, tokens=vision_tokens),
     )
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from visor_eval.cost.budgets import Reducing
+from visor_eval.cost.budgets import Reducing, Selection, TileShape
 from visor_eval.cost.scoring import capture_flops, native_capture_flops
 from visor_eval.cost.shapes import BackboneShape
 
@@ -31,17 +31,29 @@ def reducing_flops(reducers: Sequence[Reducing], backbone: BackboneShape, *, til
     return total
 
 
-def nominal_tile_tokens(reducers: Sequence[object], left: float, whole: float) -> float:
+def nominal_tile_tokens(reducers: Sequence[object], left: float, tile_shape: TileShape) -> float:
     """Vision tokens of one tile for the `paper` accounting.
 
-    Those that are left, unless a reducer is named by a nominal factor that its grid only comes close to (VISOR-TR: 2
-    for 19 x 19 of 27 x 27).
+    Those that are left. A reducer that is named by a nominal factor, to which its grid only comes close (VISOR-TR: 2
+    for 19 x 19 of 27 x 27), counts with that factor; what the others leave counts as it is.
 
     Args:
         reducers: of the method, or their budgets.
         left: tokens left per tile.
-        whole: tokens of a tile without reducers.
+        tile_shape: tokens of a tile without reducers: rows, columns.
     """
-    named = [getattr(reducer, "nominal_factor", None) for reducer in reducers]
-    factors = [factor for factor in named if factor is not None]
-    return whole / math.prod(factors) if factors else left
+    if all(getattr(reducer, "nominal_factor", None) is None for reducer in reducers):
+        return left
+    for reducer in sorted(reducers, key=lambda reducer: bool(getattr(reducer, "after_projector", False))):
+        leaves = getattr(reducer, "left", None)
+        result = None if leaves is None else leaves(1, tile_shape)
+        if result is None:
+            break  # what the next one works on is not known
+        factor = getattr(reducer, "nominal_factor", None)
+        if factor is not None:
+            kept = result.tokens if isinstance(result, Selection) else math.prod(result)
+            left = left * math.prod(tile_shape) / (kept * factor)
+        if isinstance(result, Selection):
+            break  # nothing works on a selection
+        tile_shape = result
+    return left

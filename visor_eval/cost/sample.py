@@ -40,7 +40,6 @@ def sample_cost(
     tiles: int,
     generated_tokens: int,
     router: bool = False,
-    readers: int | None = None,
     projector_tokens: int | None = None,
     tower_tiles_flops: int | None = None,
     reducer_flops: int = 0,
@@ -56,7 +55,6 @@ def sample_cost(
         tiles: tiles that the tower runs on, thumbnail included.
         generated_tokens: produced tokens; the first comes from the prefill, each later one from a decode step.
         router: whether the routing token and the router ran.
-        readers: text tokens that read; default ``text_tokens - prefix_tokens``.
         projector_tokens: tokens that go through the projector; default all tokens of all tiles (reducers that act
             before the projector give their own number).
         tower_tiles_flops: FLOPs of the tower, for towers without a closed form here; default from the shape.
@@ -68,14 +66,16 @@ def sample_cost(
     """
     decoder, visor = backbone.decoder, backbone.visor
     _check(backbone, plan, prefix_tokens=prefix_tokens, text_tokens=text_tokens, router=router)
-    if readers is None:
-        readers = text_tokens - prefix_tokens
     if tower_tiles_flops is None:
         tower_tiles_flops = tower_flops(backbone.tower, tiles) if backbone.tower else 0
     if projector_tokens is None:
         projector_tokens = tiles * backbone.tower.tokens if backbone.tower else 0
     prefill = prefill_flops(
-        decoder, plan, text_tokens=text_tokens, readers=readers, conv_kernel=visor.conv_kernel if visor else 0
+        decoder,
+        plan,
+        text_tokens=text_tokens,
+        readers=text_tokens - prefix_tokens,
+        conv_kernel=visor.conv_kernel if visor else 0,
     )
     routing = routing_causal = 0
     if router and visor is not None:
@@ -109,7 +109,6 @@ def cost_record(
     dense_vision_tokens: int,
     configuration: tuple[int, ...] | None = None,
     router: bool = False,
-    readers: int | None = None,
     projector_tokens: int | None = None,
     tower_tiles_flops: int | None = None,
     reducer_flops: int = 0,
@@ -117,11 +116,8 @@ def cost_record(
     dense_tower_tiles_flops: int | None = None,
     dense_projector_tokens: int | None = None,
     tile_tokens: float | None = None,
-    nominal: float | None = None,
     vision_tokens: int | None = None,
     dtype_bytes: int = 2,
-    latency_ms: float | None = None,
-    batch_size: int = 1,
 ) -> CostRecord:
     """Cost of one sample beside the cost of the dense model on the same image, prompt and generated length.
 
@@ -137,7 +133,6 @@ def cost_record(
         dense_vision_tokens: vision tokens that the dense model would see for this image, newlines included.
         configuration: the configuration that the router or the user chose; None for methods without configurations.
         router: as for ``sample_cost``.
-        readers: as for ``sample_cost``.
         projector_tokens: as for ``sample_cost``.
         tower_tiles_flops: as for ``sample_cost``.
         reducer_flops: as for ``sample_cost``.
@@ -146,12 +141,8 @@ def cost_record(
         dense_projector_tokens: tokens through the projector of the dense counterpart; default all of all its tiles.
         tile_tokens: vision tokens of one tile that the method lets into the decoder, for the `paper` accounting;
             default: the tower's tokens of one tile (no reduction). VISOR-TR on 27x27 tiles gives 361, VisionZip 128.
-        nominal: the `paper` accounting's vision tokens x layers of one tile, where it is not ``tile_tokens`` times the
-            layers (weighted by each layer's share of the first layer's vision tokens).
         vision_tokens: that enter the decoder; default: the largest number in the plan.
         dtype_bytes: as for ``sample_cost``.
-        latency_ms: wall time of the batch divided by its size.
-        batch_size: samples in that batch.
     """
     method = sample_cost(
         backbone,
@@ -161,7 +152,6 @@ def cost_record(
         tiles=tiles,
         generated_tokens=generated_tokens,
         router=router,
-        readers=readers,
         projector_tokens=projector_tokens,
         tower_tiles_flops=tower_tiles_flops,
         reducer_flops=reducer_flops,
@@ -179,9 +169,9 @@ def cost_record(
         dtype_bytes=dtype_bytes,
     )
     entering = max(step.vision_tokens for step in plan.steps) if vision_tokens is None else vision_tokens
-    whole_tile = float(backbone.tower.tokens if backbone.tower else dense_vision_tokens)
-    if nominal is None:
-        nominal = (whole_tile if tile_tokens is None else tile_tokens) * _layer_share(plan, entering)
+    whole_tile = float(backbone.tower.tokens if backbone.tower and dense_vision_tokens else dense_vision_tokens)
+    if tile_tokens is None or not dense_vision_tokens:  # without an image both sides of `paper` are 0
+        tile_tokens = whole_tile
     return CostRecord(
         vision_tokens=entering,
         text_tokens=text_tokens,
@@ -194,12 +184,10 @@ def cost_record(
         dense_vision_tokens=dense_vision_tokens,
         dense_prefill=dense.prefill,
         dense_decode=dense.decode,
-        nominal=nominal,
+        nominal=tile_tokens * _layer_share(plan, entering),
         nominal_dense=whole_tile * len(plan),
         kv_cache_bytes=method.kv_cache_bytes,
         kv_cache_bytes_dense=dense.kv_cache_bytes,
-        latency_ms=latency_ms,
-        batch_size=batch_size,
     )
 
 

@@ -10,6 +10,7 @@ from visor_eval.errors import SetupError
 from visor_eval.harness.checkpoints import find_checkpoint
 from visor_eval.harness.hub import prepare
 from visor_eval.harness.registry import default_checkpoint, load_engine, parse_model
+from visor_eval.harness.samples import IMAGE_ERRORS, upright
 from visor_eval.harness.settings import resolve_device, resolve_dtype
 
 if TYPE_CHECKING:
@@ -34,11 +35,11 @@ def ask(
         SetupError: the image cannot be read, or anything `load_engine` refuses.
     """
     parse_model(model)
-    checkpoint = find_checkpoint(pretrained, default=default_checkpoint(model))
+    checkpoint = find_checkpoint(pretrained, default=pretrained or default_checkpoint(model))
     try:
         with Image.open(image) as opened:
-            picture = opened.convert("RGB")
-    except (OSError, SyntaxError, ValueError) as error:
+            picture = upright(opened).convert("RGB")
+    except IMAGE_ERRORS as error:
         raise SetupError(f"image {image} cannot be read ({error}): give a PNG or JPEG file") from error
     prepare(offline=checkpoint.local)
     from visor_eval.models.engine import Request

@@ -10,7 +10,7 @@ from typing import Any
 import lmms_eval.api.metrics  # noqa: F401 - registers "mean" and the metrics that task files name
 from lmms_eval.api.task import ConfigurableMessagesTask
 from lmms_eval.utils import load_yaml_config
-from PIL import UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from visor_eval.errors import SetupError
 from visor_eval.harness.samples import raw_images, unreadable
@@ -75,7 +75,7 @@ def _load(spec: TaskSpec, suite: Suite, scratch: Path, limit: int | None, data: 
     config = load_yaml_config(str(write_task(spec, suite, scratch, data)), mode="full")
     try:
         task = SuiteTask(config=config)
-    except UnidentifiedImageError as error:  # lmms-eval looks at the first document while loading
+    except (UnidentifiedImageError, Image.DecompressionBombError) as error:  # lmms-eval looks at the first document
         raise unreadable(name, 0, error) from error
     except Exception as error:
         raise SetupError(_out_of_reach(spec, suite, error)) from error

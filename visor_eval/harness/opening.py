@@ -39,6 +39,7 @@ class Opened:
     engine: "Engine"
     tasks: "tuple[LoadedTask, ...]"
     weights: str  # SHA-256 over the checkpoint
+    processor: str  # SHA-256 over its processor's files
     device: str
     dtype: str
     scratch: Path  # for files that nobody wants later
@@ -97,6 +98,7 @@ class Opened:
                 "device": self.device,
                 "dtype": self.dtype,
                 "kernels": request.kernels,
+                "processor": self.processor,
                 "batch_size": request.batch_size or "auto",
                 "limit": request.limit,
                 "shuffle_images": request.shuffle_images,
@@ -119,7 +121,7 @@ def opened(planned: "Plan", model: str) -> Iterator[Opened]:
     logger.info("%s: loading model and tasks", model)
     from visor_eval.harness.lmms_tasks import load_tasks
     from visor_eval.harness.settings import resolve_device, resolve_dtype
-    from visor_eval.models.files import checkpoint_folder, weights_hash
+    from visor_eval.models.files import checkpoint_folder, processor_hash, weights_hash
 
     config = _config_of(model, request)
     device = resolve_device(request.device)
@@ -132,13 +134,15 @@ def opened(planned: "Plan", model: str) -> Iterator[Opened]:
         )
         if request.kernels != STOCK:
             stack.enter_context(_switched(engine, model, request.kernels))
+        folder = checkpoint_folder(checkpoint.source)
         yield Opened(
             planned=planned,
             model=model,
             config=config,
             engine=engine,
             tasks=tuple(tasks),
-            weights=weights_hash(checkpoint_folder(checkpoint.source)),
+            weights=weights_hash(folder),
+            processor=processor_hash(folder),
             device=device,
             dtype=dtype,
             scratch=scratch,

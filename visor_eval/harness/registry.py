@@ -184,6 +184,8 @@ def make_parts(model: str, options: Mapping[str, object]) -> tuple[object, ...]:
 
 def _home(method: Method) -> str | None:
     """The embedded member a method was made for; None where it was trained with and its class names no member."""
+    if method in BUILT_IN:
+        return method.checkpoint  # its builder would import hub libraries, which read `prepare`'s switches once
     target = _import(method)
     return getattr(target, "checkpoint", None if hasattr(target, "tuned_with") else method.checkpoint)
 

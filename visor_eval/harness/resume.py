@@ -33,7 +33,7 @@ def fingerprint(run: RunRecord) -> str:
 
 def request_identity(run: RunRecord) -> str:
     """The part of a request's hash that all samples of a run share: model, weights and settings that shape answers."""
-    settings = {key: run.config.get(key) for key in ("configuration", "model_args", "dtype", "device")}
+    settings = {key: run.config.get(key) for key in ("configuration", "model_args", "dtype", "device", "processor")}
     return digest({"model": run.model, "weights": run.weights_hash, "settings": settings})
 
 

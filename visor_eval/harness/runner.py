@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from visor_eval.errors import SetupError
 from visor_eval.harness.checkpoints import Checkpoint, find_checkpoint, parse_pretrained
@@ -24,9 +24,6 @@ from visor_eval.records import (
     StoreError,
 )
 from visor_tasks.suites import GROUPS, Suite, TaskSpec, resolve
-
-if TYPE_CHECKING:
-    pass
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +76,7 @@ class FinishedRun:
 
 
 def plan(request: RunRequest) -> Plan:
-    """Look up models, checkpoints and tasks. Fast: nothing heavy is imported, so mistakes are answered at once.
+    """Look up models, checkpoints and tasks. No model or hub library is imported, so mistakes are answered at once.
 
     Raises:
         SetupError: unknown method or task, no such checkpoint, unusable output folder.
@@ -94,7 +91,7 @@ def plan(request: RunRequest) -> Plan:
         raise SetupError(f"--batch_size {request.batch_size}: give at least 1, or auto")
     sources = parse_pretrained(request.pretrained, request.models)
     checkpoints = {
-        model: find_checkpoint(source, default=default_checkpoint(model)) for model, source in sources.items()
+        model: find_checkpoint(source, default=source or default_checkpoint(model)) for model, source in sources.items()
     }
     suite = request.suite or _suite_of(checkpoints)
     try:

@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from visor_eval.errors import SetupError
 from visor_eval.records.hashes import rgb_hash
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from visor_eval.models.engine import Request
 
 DEFAULT_NEW_TOKENS = 64  # for tasks that set no max_new_tokens (textvqa_val)
+# What opening, decoding or turning one raises; struct.error: damaged EXIF.
+IMAGE_ERRORS = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +85,7 @@ def read_images(sample: Sample, dataset: Mapping[str, Any], source: int | None =
     try:
         found = sample.visuals(dataset[sample.split][doc_id]) or []
         return tuple(_as_image(visual).convert("RGB") for visual in found)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except IMAGE_ERRORS as error:
         raise unreadable(sample.task, doc_id, error) from error
 
 
@@ -92,6 +95,11 @@ def unreadable(task: str, doc_id: int, error: Exception) -> SetupError:
         f"an image of {task}, sample {doc_id}, cannot be read ({type(error).__name__}: {error}): "
         "repair or replace that image in the data, then run the same command again; finished samples are kept"
     )
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The image as a camera says that it is held (EXIF orientation), which is how ``datasets`` decodes."""
+    return ImageOps.exif_transpose(image)
 
 
 def to_request(sample: Sample, images: tuple[Image.Image, ...]) -> "Request":
@@ -171,7 +179,7 @@ def pixel_counts(dataset: Any) -> list[int]:
             try:
                 width, height = Image.open(BytesIO(data)).size
                 total += width * height
-            except (OSError, SyntaxError, ValueError):
+            except IMAGE_ERRORS:
                 continue
         counts.append(total)
     return counts
@@ -181,7 +189,7 @@ def _as_image(visual: object) -> Image.Image:
     if isinstance(visual, Image.Image):
         return visual
     if isinstance(visual, str):
-        return Image.open(visual)
+        return upright(Image.open(visual))
     raise SetupError(f"only images can be shown to these models, the task gives {type(visual).__name__}")
 
 

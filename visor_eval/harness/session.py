@@ -52,8 +52,18 @@ class Session(Generic[Folder]):
             self.folder.write_run(replace(self.record, duration_s=self._spent()))
 
     def finish(self) -> RunRecord:
-        """Write and return the record of what is complete."""
-        done = replace(self.record, status=RunStatus.FINISHED, finished_utc=utc_now(), duration_s=self._spent())
+        """Write and return the record of what is complete; from now on reading compares the numbers of samples.
+
+        Raises:
+            StoreError: the samples cannot be read back (JournalError: those of a journal).
+        """
+        done = replace(
+            self.record,
+            status=RunStatus.FINISHED,
+            finished_utc=utc_now(),
+            duration_s=self._spent(),
+            sample_counts=self.folder.count_samples(),
+        )
         self.folder.write_run(done)
         return done
 

@@ -161,6 +161,7 @@ class Engine:
             router: whether a router chose the configuration.
         """
         dense_tiles, dense_vision_tokens = self.backbone.dense_counts(request.images)
+        side = self.backbone.anyres.side
         return cost_record(
             self.shape,
             self.plan(configuration, vision_lengths),
@@ -173,7 +174,7 @@ class Engine:
             configuration=None if self.dense else configuration,
             router=router,
             projector_tokens=images.projector_tokens,
-            tile_tokens=nominal_tile_tokens(self.reduction.reducers, images.tile_tokens, self.backbone.anyres.side**2),
+            tile_tokens=nominal_tile_tokens(self.reduction.reducers, images.tile_tokens, (side, side)),
             reducer_flops=images.reducer_flops + pruning_flops,
             vision_tokens=len(prompt.vision_positions),
             dtype_bytes=self.backbone.model.dtype.itemsize,

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
@@ -12,6 +13,10 @@ from torch import Tensor
 from visor_eval.errors import SetupError
 
 WANTED = ["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"]
+PROCESSOR = (  # what decides, beside config.json and the weights, on a model's input and on where its answers end
+    *("*processor_config.json", "chat_template.*", "generation_config.json", "tokenizer*", "*.model"),
+    *("special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt"),
+)
 
 
 def checkpoint_folder(pretrained: str | Path) -> Path:
@@ -76,8 +81,18 @@ def tensors_with_prefix(folder: Path, prefix: str) -> dict[str, Tensor]:
 
 def weights_hash(folder: Path) -> str:
     """Sha256 over config.json and all weight files: what a result belongs to."""
+    return _hash([folder / "config.json", *weight_files(folder)])
+
+
+def processor_hash(folder: Path) -> str:
+    """Sha256 over the files in which a checkpoint says how images and text become its input; absent ones count, too."""
+    return _hash(sorted({file for pattern in PROCESSOR for file in folder.glob(pattern) if file.is_file()}))
+
+
+def _hash(files: Iterable[Path]) -> str:
+    """Sha256 over names and contents."""
     digest = hashlib.sha256()
-    for file in [folder / "config.json", *weight_files(folder)]:
+    for file in files:
         digest.update(file.name.encode())
         with file.open("rb") as stream:
             while chunk := stream.read(1 << 22):

@@ -9,7 +9,8 @@ import torch
 from transformers import AutoProcessor, LlavaOnevisionForConditionalGeneration
 from transformers.utils import logging as transformers_logging
 
-from visor_eval.errors import SetupError
+from visor_eval.errors import SetupError, first_line
+from visor_eval.models.devices import torch_device
 from visor_eval.models.files import checkpoint_folder, read_config, weight_files
 from visor_eval.models.llava_onevision import LlavaOnevision
 
@@ -50,7 +51,7 @@ def load_backbone(pretrained: str | Path, *, device: str = "cpu", dtype: str = "
             processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
         except Exception as error:
             raise SetupError(
-                f"{pretrained} cannot be loaded ({_first_line(error)}): fetch the checkpoint again"
+                f"{pretrained} cannot be loaded ({first_line(error)}): fetch the checkpoint again"
             ) from error
     return family(model.to(torch_device(device)).eval().requires_grad_(False), processor)  # type: ignore[arg-type]
 
@@ -60,20 +61,6 @@ def torch_dtype(name: str) -> torch.dtype:
     if name not in DTYPES:
         raise SetupError(f"unknown dtype {name!r}; valid: {', '.join(DTYPES)}")
     return DTYPES[name]
-
-
-def torch_device(name: str) -> torch.device:
-    """The device called ``name``; SetupError if it is not there."""
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise SetupError(f"device {name!r} is not usable here ({_first_line(error)}): try --device cpu") from error
-    return device
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 @contextmanager

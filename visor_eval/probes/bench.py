@@ -19,14 +19,15 @@ from visor_eval.harness.builders import dense_engine
 from visor_eval.harness.checkpoints import parse_pretrained
 from visor_eval.harness.registry import load_engine, make_parts, parse_model, takes_config
 from visor_eval.harness.resume import new_run_id
+from visor_eval.models.devices import device_name, torch_device
 from visor_eval.models.encoded import TiledImage
 from visor_eval.models.kernels import kernels
 from visor_eval.models.layout import Layout
-from visor_eval.models.loading import torch_device, torch_dtype
+from visor_eval.models.loading import torch_dtype
 from visor_eval.models.reduction import Reduction
 from visor_eval.probes.contender import Contender, Seen, StockForward, Workload
 from visor_eval.probes.random_weights import random_backbone, random_visor, shallower
-from visor_eval.probes.stopwatch import Stopwatch, hardware
+from visor_eval.probes.stopwatch import Stopwatch
 from visor_eval.records import collect_provenance
 from visor_eval.records.bench import BenchEntry, BenchFolder, BenchRecord
 from visor_eval.visor.build import build_visor_zero, visor_engine
@@ -126,7 +127,7 @@ def bench(request: BenchRequest) -> tuple[BenchRecord, Path]:
         random_weights=request.random_weights is not None,
         layers=dense.shape.decoder.layers,
         dtype=request.dtype,
-        hardware=hardware(device),
+        hardware=device_name(device),
         threads=torch.get_num_threads(),
         kernels=request.kernels,
         batch_size=request.batch_size,
@@ -134,7 +135,7 @@ def bench(request: BenchRequest) -> tuple[BenchRecord, Path]:
         decode_steps=request.decode_steps,
         rounds=request.rounds,
         entries=(),
-        provenance=collect_provenance(device=f"{request.device} ({hardware(device)})"),
+        provenance=collect_provenance(device=f"{request.device} ({device_name(device)})"),
     )
     with kernels(request.kernels, [entrant.engine.decoder for entrant in entrants]):
         for tokens in images:

@@ -6,7 +6,7 @@ its members are full and others not. The 13 configurations of a 24-layer model h
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 Configuration = tuple[int, ...]  # full layers, from 1
@@ -28,16 +28,6 @@ def part(members: Sequence[int], layer: int, configurations: Sequence[Configurat
     return [Branch(layer, kind, chosen) for kind, chosen in ((True, full), (False, rest)) if chosen]
 
 
-def branches(configurations: Sequence[Configuration], layers: int) -> Iterator[Branch]:
-    """Every branch of the tree, depth first: each is one layer run."""
-    yield from _below(tuple(range(len(configurations))), 1, configurations, layers)
-
-
-def full_layer_runs(configurations: Sequence[Configuration], layers: int) -> int:
-    """Full layers that the tree runs; without it they would be the sum of the configurations' lengths."""
-    return sum(branch.full for branch in branches(configurations, layers))
-
-
 def every_subset(candidates: Sequence[int]) -> tuple[Configuration, ...]:
     """All 2^n sets of candidate layers, the empty one included, fewest layers first."""
     subsets = [
@@ -45,13 +35,3 @@ def every_subset(candidates: Sequence[int]) -> tuple[Configuration, ...]:
         for number in range(2 ** len(candidates))
     ]
     return tuple(sorted(subsets, key=lambda subset: (len(subset), subset)))
-
-
-def _below(
-    members: Sequence[int], layer: int, configurations: Sequence[Configuration], layers: int
-) -> Iterator[Branch]:
-    if layer > layers:
-        return
-    for branch in part(members, layer, configurations):
-        yield branch
-        yield from _below(branch.members, layer + 1, configurations, layers)

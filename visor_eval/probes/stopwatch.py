@@ -53,17 +53,6 @@ class Stopwatch:
             torch.cuda.synchronize(self.device)
 
 
-def hardware(device: torch.device) -> str:
-    """The processor's or accelerator's name."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "CPU")
-
-
 def _resident_after_trim() -> int | None:
     """Resident bytes once the allocator has given back what it only kept, the peak reset to them."""
     try:

@@ -5,11 +5,10 @@ the only copy.
 """
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import ClassVar
 
 from visor_eval.records.folder import RecordFolder
-from visor_eval.records.run_record import RunRecord, RunStatus
+from visor_eval.records.run_record import RunRecord
 from visor_eval.records.schema import Record
 
 
@@ -76,18 +75,8 @@ class CkaFolder(RecordFolder):
         """Read the record and every finished sample.
 
         Raises:
-            StoreError: the record is missing or damaged, or a sample belongs to another run.
+            StoreError: the record is missing or damaged, or samples are another run's or, of a finished one, missing.
             JournalError: the journal is damaged before its last line.
         """
-        return CkaRun(run=self.read_run(), samples=self.read_journalled(CkaSample))
-
-
-def list_cka(root: Path) -> list[CkaRun]:
-    """Every finished CKA run under ``root``, oldest first.
-
-    Raises:
-        StoreError: one of them is damaged.
-    """
-    folders = [CkaFolder(path.parent) for path in sorted(root.glob(f"*/{CkaFolder.RECORD_FILE}"))]
-    runs = [folder.load() for folder in folders if folder.read_run().status == RunStatus.FINISHED]
-    return sorted(runs, key=lambda run: (run.run.started_utc, run.run.run_id))
+        run = self.read_run()
+        return CkaRun(run=run, samples=self.read_journalled(run, CkaSample))

@@ -3,13 +3,14 @@
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol, Self, TypeVar
 
 from visor_eval.records.journal import Journal, JournalKey, read_journal
-from visor_eval.records.run_record import RunRecord
+from visor_eval.records.run_record import RunRecord, RunStatus
 from visor_eval.records.schema import JsonValue
 
 
@@ -89,20 +90,48 @@ class RecordFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         return Journal(self.path / self.JOURNAL_FILE)
 
-    def read_journalled(self, kind: type[Sample]) -> tuple[Sample, ...]:
+    def count_samples(self) -> dict[str, int]:
+        """Task -> number of finished samples on the disk, here those of the journal.
+
+        Raises:
+            JournalError: the journal is damaged before its last line.
+        """
+        return dict(Counter(key.task for key in self._entries()))
+
+    def read_journalled(self, run: RunRecord, kind: type[Sample]) -> tuple[Sample, ...]:
         """Every finished sample of a folder whose journal is the only copy, in the order of finishing.
 
         Raises:
-            StoreError: the record is missing or damaged, or a sample is no ``kind`` or belongs to another run.
+            StoreError: a sample is no ``kind`` or belongs to another run than ``run``, or a finished run lost samples.
             JournalError: the journal is damaged before its last line.
         """
-        path = self.path / self.JOURNAL_FILE
-        entries = read_journal(path) if path.exists() else {}
-        samples = tuple(journalled(kind, key, payload) for key, payload in entries.items())
-        strangers = sorted({sample.run_id for sample in samples} - {self.read_run().run_id})
-        if strangers:
-            raise StoreError(f"{self.name}/{self.JOURNAL_FILE}: samples of other runs: {', '.join(strangers)}")
+        samples = tuple(journalled(kind, key, payload) for key, payload in self._entries().items())
+        self.check_samples(run, samples, self.JOURNAL_FILE)
         return samples
+
+    def check_samples(self, run: RunRecord, samples: Sequence[JournalledSample], file: str) -> None:
+        """Compare the samples in ``file`` with the record they belong to; records before schema 3 hold no numbers.
+
+        Raises:
+            StoreError: samples belong to another run, or a finished run has not as many of a task as it finished with.
+        """
+        strangers = sorted({sample.run_id for sample in samples} - {run.run_id})
+        if strangers:
+            raise StoreError(f"{self.name}/{file}: samples of other runs: {', '.join(strangers)}")
+        if run.status != RunStatus.FINISHED or not run.sample_counts:
+            return
+        found, finished = Counter(sample.task for sample in samples), Counter(run.sample_counts)
+        odd = [task for task in finished | found if found[task] != finished[task]]
+        if odd:
+            counts = ", ".join(f"{task} {found[task]} of {finished[task]}" for task in odd)
+            raise StoreError(
+                f"{self.name}/{file} does not hold the samples that were finished ({counts}): copy that file again "
+                "from where it was made, or remove the folder and run the same command again"
+            )
+
+    def _entries(self) -> dict[JournalKey, dict[str, JsonValue]]:
+        path = self.path / self.JOURNAL_FILE
+        return read_journal(path) if path.exists() else {}
 
 
 def sample_key(sample: JournalledSample) -> JournalKey:

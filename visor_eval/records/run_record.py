@@ -20,7 +20,7 @@ class RunStatus(StrEnum):
 class RunRecord(Record):
     """What was run, with which weights, settings and software."""
 
-    SCHEMA_VERSION: ClassVar[int] = 2  # 2: `data_hashes`
+    SCHEMA_VERSION: ClassVar[int] = 3  # 2: `data_hashes`; 3: `sample_counts`
 
     run_id: str  # also the run folder's name
     model: str  # method as given to --model, e.g. "visor" or "visor+visionzip"
@@ -39,6 +39,7 @@ class RunRecord(Record):
     chance: Mapping[str, float] = field(default_factory=dict)  # task -> score (0..100) of the best image-blind answerer
     duration_s: float | None = None  # wall seconds, all sessions of a resumed run together
     data_hashes: Mapping[str, str] = field(default_factory=dict)  # task -> SHA-256 (hex) of its data; empty: frozen
+    sample_counts: Mapping[str, int] = field(default_factory=dict)  # task -> samples it finished with; empty: unknown
     schema_version: int = field(default=SCHEMA_VERSION)
 
     def __post_init__(self) -> None:

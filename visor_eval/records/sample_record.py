@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from visor_eval.records.cost_record import CostRecord
-from visor_eval.records.schema import JsonValue, Record
+from visor_eval.records.schema import Record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,3 @@ class SampleRecord(Record):
         """Reject scores outside 0..1."""
         if not 0.0 <= self.score <= 1.0:
             raise ValueError(f"score must lie in 0..1, got {self.score} ({self.task} {self.doc_id})")
-
-    def json_metrics(self) -> dict[str, JsonValue]:
-        """Return the raw metrics as plain JSON values."""
-        return self.to_dict()["metrics"]  # type: ignore[return-value]

@@ -5,6 +5,7 @@ the new content, never half of it. Aggregates are not stored: they are recompute
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,10 @@ class RunFolder(RecordFolder):
                 raise StoreError(f"{self.name}/{SAMPLES_FILE}, line {number}: {error}") from error
         return samples
 
+    def count_samples(self) -> dict[str, int]:
+        """Task -> number of scored samples on the disk; errors as for ``read_samples``."""
+        return dict(Counter(sample.task for sample in self.read_samples()))
+
     def load(self) -> "Run":
         """Read run and samples together, checked against each other.
 
@@ -62,9 +67,7 @@ class RunFolder(RecordFolder):
             StoreError: either is missing or damaged, samples belong to another run, or a finished run lost samples.
         """
         run, samples = self.read_run(), self.read_samples()
-        strangers = sorted({sample.run_id for sample in samples} - {run.run_id})
-        if strangers:
-            raise StoreError(f"{self.name}/{SAMPLES_FILE}: samples of other runs: {', '.join(strangers)}")
+        self.check_samples(run, samples, SAMPLES_FILE)
         absent = sorted(set(run.tasks) - {sample.task for sample in samples})
         if run.status == RunStatus.FINISHED and absent:
             raise StoreError(f"{self.name}: marked finished, but {SAMPLES_FILE} lacks {', '.join(absent)}")

@@ -143,7 +143,8 @@ class SweepFolder(RecordFolder):
         """Read the record and every finished sample.
 
         Raises:
-            StoreError: the record is missing or damaged, or a sample belongs to another run.
+            StoreError: the record is missing or damaged, or samples are another run's or, of a finished one, missing.
             JournalError: the journal is damaged before its last line.
         """
-        return Sweep(run=self.read_run(), samples=self.read_journalled(SweepSample))
+        run = self.read_run()
+        return Sweep(run=run, samples=self.read_journalled(run, SweepSample))

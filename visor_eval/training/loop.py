@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import LlavaOnevisionForConditionalGeneration
 
+from visor_eval.errors import SetupError
 from visor_eval.models.reduction import Reduction
 from visor_eval.training.aids import is_aid
 from visor_eval.training.evaluate import Tally, evaluate, evaluation_batches, row_hits
@@ -169,7 +170,7 @@ def train(
         processes: who shares the work; default: nobody.
 
     Raises:
-        SetupError: more processes than images in a batch.
+        SetupError: more processes than images in a batch, or ``folder`` holds a run under another seed.
     """
     device = member.model.device
     processes = processes or Processes(device)
@@ -182,11 +183,14 @@ def train(
         progress.accuracy |= load_state(start, parameters, optimizer).accuracy
     if state.exists():
         progress = load_state(state, parameters, optimizer)
+        if progress.seed not in (None, recipe.seed):
+            raise SetupError(f"{state} was trained under seed {progress.seed}, not {recipe.seed}: give another --work")
         progress.accuracy = dict.fromkeys(stream.tasks, 0.0) | progress.accuracy
         for name in ("curve.csv", "dev.csv") if processes.is_main else ():
             forget_later(folder / name, progress.step)
         log.info("%s: resumed after step %d", recipe.name, progress.step)
     compute = torch.bfloat16 if recipe.bfloat16 else torch.float32
+    progress.seed, progress.hardware = recipe.seed, processes.hardware(compute)
     packed = PackedModel(member.model, member.visor, compute, recipe.compiled)
     judge = PackedModel(member.model, member.visor, compute)
     processes.agree([*member.model.parameters(), *(member.visor.parameters() if member.visor else ())])

@@ -2,8 +2,6 @@
 
 import json
 import logging
-import os
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +9,14 @@ from pathlib import Path
 import torch
 from transformers import LlavaOnevisionProcessor
 
+from visor_eval.errors import SetupError
 from visor_eval.models.reduction import Reduction
 from visor_eval.training import stages
 from visor_eval.training.evaluate import Tally, evaluate, evaluation_batches
 from visor_eval.training.export import Card, accuracies, asked, export
 from visor_eval.training.loop import Member
 from visor_eval.training.packed import PackedModel, StepPlan
+from visor_eval.training.processes import Processes
 from visor_eval.training.recipes import FOUNDATION, LANGUAGE, ROUTERS, LanguageRecipe
 from visor_eval.training.state import STATE, Progress, read_progress, state_name
 from visor_tasks.mini.stream import GENERATOR_VERSION
@@ -109,6 +109,9 @@ def export_family(
         dev_images: per task.
         names: the members to write; none: all whose stage has run.
         seed: what was added to the recipes' seeds; a family of another seed is written as NAME-seedN.
+
+    Raises:
+        SetupError: a stage or router of a member has not run, or ran under another seed.
     """
     file = work / "notes.json"
     notes: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
@@ -125,9 +128,16 @@ def _export(work: Path, output: Path, shipped: Shipped, notes: Mapping[str, str]
     told = f"{shipped.summary}, seed {seed}" if seed else shipped.summary
     recipe = LANGUAGE[shipped.stage]
     router = ROUTERS[shipped.router] if shipped.router else None
+    if router is not None:
+        stage = f"{recipe.name}/{router.name}"
+        stages.existing(work / stage / stages.ROUTER_FILE, stage, work)
     member, processor, progress = stages.load_member(work, recipe, router)
-    found = _on_dev(member, processor, _plans(member, recipe), dev_images)
     lineage = _lineage(work, recipe, progress)
+    stages.check_foundation(work, seed)
+    for each, done in lineage:
+        if done.seed not in (None, each.seed + seed):
+            raise SetupError(f"{work / each.name}: trained under seed {done.seed}, not {each.seed + seed}; see --seed")
+    found = _on_dev(member, processor, _plans(member, recipe), dev_images)
     card = Card(
         name=name,
         method=shipped.method,
@@ -137,7 +147,7 @@ def _export(work: Path, output: Path, shipped: Shipped, notes: Mapping[str, str]
         data=DATA,
         stages=(_foundation(work, notes), *(_stage(each, done, notes) for each, done in lineage)),
         seeds={"family": seed, "training": recipe.seed + seed, "dev": stages.DEV_SEED},
-        hardware=hardware(),
+        hardware=progress.hardware or Processes(torch.device("cpu")).hardware(torch.bfloat16),
         dev_accuracy=accuracies(found),
         dev_questions=asked(found),
         router={} if router is None else _router(work / recipe.name / router.name),
@@ -208,14 +218,6 @@ def _router(folder: Path) -> dict[str, object]:
 def _millions(member: Member) -> str:
     modules = (member.model, *([] if member.visor is None else [member.visor]))
     return f"{sum(weight.numel() for module in modules for weight in module.parameters()) / 1e6:.1f}"
-
-
-def hardware() -> str:
-    """The processor and what was used of it."""
-    file = Path("/proc/cpuinfo")
-    lines = file.read_text().splitlines() if file.exists() else []
-    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-    return f"one thread of {model} ({os.cpu_count()} virtual cores, shared with other work), no GPU; bfloat16 products."
 
 
 def _on_dev(

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from visor_eval.errors import SetupError
-from visor_eval.models.loading import torch_device
+from visor_eval.models.devices import device_name, torch_device
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -54,6 +54,14 @@ class Processes:
     def count(self) -> int:
         """How many there are."""
         return 1 if self.accelerator is None else self.accelerator.num_processes
+
+    def hardware(self, compute: torch.dtype) -> str:
+        """What they run on, for a card."""
+        many = f"{self.count} processes" if self.count > 1 else "one process"
+        products = f"{str(compute).removeprefix('torch.')} products"
+        threads = torch.get_num_threads()
+        share = f", {threads} thread{'s' * (threads > 1)} each, no GPU" if self.device.type == "cpu" else ""
+        return f"{many} on {device_name(self.device)}{share}; {products}"
 
     @property
     def is_main(self) -> bool:

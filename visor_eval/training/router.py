@@ -1,8 +1,8 @@
 """The router's training: pseudo-labels, then cross-entropy with everything else frozen.
 
 Labels are made here in separate passes, or read from a file that `visor-eval oracle --labels` wrote; both by the rules
-in `records/pseudo_labels.py`. They come from a slice of the *training* split under seeds that language training does
-not use; evaluation samples never enter (tests/training proves it over scene hashes).
+in `records/pseudo_labels.py`. They come from a slice of the *training* split, here under seeds that language training
+does not use, there under `--slice_seed`; evaluation samples never enter (tests/training proves it over scene hashes).
 """
 
 import logging

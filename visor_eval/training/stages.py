@@ -1,4 +1,4 @@
-"""The stages that make the embedded family, each resumable, each leaving its results in its own folder.
+"""The stages that make the embedded family, each leaving its results in its own folder; language stages resume.
 
 work/foundation     tokenizer, processor, model with a trained and aligned encoder
 work/STAGE          state and curves of a language stage (recipes.py)
@@ -51,9 +51,14 @@ def foundation(
     seed: int = 0,
     device: torch.device = CPU,
 ) -> None:
-    """Build the model, pretrain its encoder, align its projector, teach its first layer what stands beside what."""
+    """Build the model, pretrain its encoder, align its projector, teach its first layer what stands beside what.
+
+    Raises:
+        SetupError: there is one of another seed.
+    """
     folder = work / FOUNDATION
     if (folder / "config.json").exists():
+        check_foundation(work, seed)
         log.info("foundation: already there")
         return
     started = time.monotonic()
@@ -73,6 +78,14 @@ def foundation(
     recipes = asdict(recipe) | {"neighbours": asdict(neighbours)}
     report = {"recipe": recipes, "curves": curves, "seconds": time.monotonic() - started, "seed": seed}
     (folder / "report.json").write_text(json.dumps(report, indent=1))
+
+
+def check_foundation(work: Path, seed: int) -> None:
+    """Refuse the foundation of another seed; one that was brought here from elsewhere has none."""
+    report = work / FOUNDATION / "report.json"
+    found = json.loads(report.read_text()).get("seed", seed) if report.exists() else seed
+    if found != seed:
+        raise SetupError(f"{report.parent} was made under seed {found}, not {seed}: give another --work")
 
 
 def load_foundation(work: Path) -> tuple[LlavaOnevisionForConditionalGeneration, LlavaOnevisionProcessor]:

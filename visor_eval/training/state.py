@@ -23,6 +23,8 @@ class Progress:
     questions: int = 0
     seconds: float = 0.0  # wall-clock spent in steps
     accuracy: dict[str, float] = field(default_factory=dict)  # per task, smoothed over training batches
+    seed: int | None = None  # of the recipe; None: the state is older than this field
+    hardware: str = ""  # what the latest steps ran on; empty: likewise
 
 
 def state_name(step: int) -> str:

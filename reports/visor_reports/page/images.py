@@ -1,10 +1,11 @@
 """The images behind samples, found by the hash of their pixels."""
 
 import base64
-import hashlib
 import io
 from collections.abc import Callable, Iterable, Mapping
 from importlib import resources
+
+from visor_eval.records.hashes import rgb_hash
 
 ImageSource = Callable[[frozenset[str]], Mapping[str, str]]  # hashes wanted -> hash: data URI, of those it has
 
@@ -35,14 +36,13 @@ def read_image(encoded: bytes) -> tuple[str, str]:
 
     with Image.open(io.BytesIO(encoded)) as opened:
         kind, image = opened.format, opened.convert("RGB")
-    digest = hashlib.sha256(f"{image.width}x{image.height}".encode())
-    digest.update(image.tobytes())
+    name = rgb_hash(image.width, image.height, image.tobytes())
     if max(image.size) > LARGEST or kind not in ("PNG", "JPEG", "WEBP"):
         image.thumbnail((LARGEST, LARGEST))
         buffer = io.BytesIO()
         image.save(buffer, format="WEBP", quality=80)
         kind, encoded = "WEBP", buffer.getvalue()
-    return digest.hexdigest(), f"data:image/{kind.lower()};base64,{base64.b64encode(encoded).decode()}"
+    return name, f"data:image/{kind.lower()};base64,{base64.b64encode(encoded).decode()}"
 
 
 def find_images(hashes: Iterable[str], sources: Iterable[ImageSource]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from visor_eval.analysis.oracle import RIGHT
 from visor_eval.records import SampleRecord
 from visor_reports.names import benchmark_label, configuration_label
 from visor_reports.page.images import ImageSource, find_images
@@ -9,7 +10,6 @@ from visor_reports.page.tables import dot_colour
 from visor_reports.study import Board
 
 LONGEST_ANSWER = 600  # characters; longer ones are cut, and say so
-RIGHT = 0.5  # a sample counts as right from this score on (only ANLS has values between)
 
 
 def browser_data(boards: Sequence[Board], *, samples_per_task: int | None, sources: Iterable[ImageSource]) -> dict:

@@ -8,7 +8,7 @@ from itertools import chain
 from visor_eval.analysis import Interval, Summary
 from visor_eval.analysis.paired import PairedTest, compare_units, holm, paired_units
 from visor_eval.analysis.scores import TaskUnits, benchmark
-from visor_reports.names import benchmark_label, suite_label
+from visor_reports.names import benchmark_label, setting_label
 from visor_reports.paper import disagreements, printed_table
 from visor_reports.paper.printed import EASY, HARD, TITLES
 from visor_reports.study import Board, Method
@@ -145,12 +145,7 @@ def compare(left: Method, right: Method, tasks: Sequence[str]) -> PairedTest | N
 
 def setting_sentence(board: Board) -> str:
     """What the numbers stand for; opens every caption."""
-    parts = [suite_label(board.setting.suite)]
-    if board.setting.limit is not None:
-        parts.append(f"first {board.setting.limit} samples per task")
-    if board.setting.shuffled:
-        parts.append("every question shown another sample's image")
-    text = "; ".join(parts)
+    text = setting_label(board.setting)
     return f"{text[0].upper()}{text[1:]}."
 
 

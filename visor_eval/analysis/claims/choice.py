@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from visor_eval.analysis.claims.claim import Claim, Finding, Numbers, Unit, at_least, at_most, significant
 from visor_eval.analysis.claims.swept import Swept, layers, task_names
-from visor_eval.analysis.drawn import ALL, Drawn
+from visor_eval.analysis.drawn import ALL
 from visor_eval.analysis.intervals import RESAMPLES, Interval
 from visor_eval.analysis.oracle import OracleReport, oracle_report
 
@@ -162,8 +162,3 @@ def _lucky(report: OracleReport, universal: Swept, learnt: tuple[str, ...]) -> N
         ),
         rows=tuple(rows),
     )
-
-
-def layers_spent(universal: Swept) -> dict[str, Drawn]:
-    """Mean number of layers that the router spends, by group."""
-    return {group: universal.router_layers.of(group) for group in universal.router_layers.groups}

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from visor_eval.analysis.drawn import Drawing, Drawn, means, scores
+from visor_eval.analysis.savings import ratios
 from visor_eval.analysis.scores import benchmark
 from visor_eval.records import Accounting, CostRecord, SampleRecord, Sweep, SweepSample
 
@@ -164,7 +165,8 @@ def saving(samples: Sequence[SampleRecord], accounting: Accounting, name: str) -
     """Saving of a run against dense: plain mean over tasks of the ratio of mean costs."""
     dense = means(samples, lambda sample: _cost(sample).dense_total(accounting))
     method = means(samples, lambda sample: _cost(sample).total(accounting))
-    return Drawn.mean([dense.tasks[task] / method.tasks[task] for task in dense.members(name)])
+    pairs = [(dense.tasks[task], method.tasks[task]) for task in dense.members(name)]
+    return Drawn.mean([Drawn(float(ratios(a.estimate, b.estimate)), ratios(a.draws, b.draws)) for a, b in pairs])
 
 
 def _cost(sample: SampleRecord) -> CostRecord:
