@@ -58,7 +58,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--stage2", help=f"stage-2 checkpoint (C1, C2); default: {STAGE_2} where it is embedded")
     parser.add_argument(
         "--second-seed",
-        help="of another seed: FOLDER (of visor), or visor=A,dense=B; default: the embedded ones",
+        help="of another seed: FOLDER (of visor), or visor=A,dense=B; default: the embedded ones beside their first",
     )
     parser.add_argument("--output", type=Path, default=OUTPUT, help=f"runs go there; default {OUTPUT}")
     parser.add_argument("--reuse", default=REUSED, help=f"folders with runs to take, comma-separated; default {REUSED}")
@@ -85,7 +85,9 @@ def main() -> int:
     second = options.second_seed or ""
     pairs = second if "=" in second or not second else f"visor={second}"
     seeds = dict(piece.split("=", 1) for piece in pairs.split(",") if piece)
-    weights = Weights(visor=options.visor, dense=options.dense, stage2=stage2, second=seeds or second_seeds())
+    if not seeds and options.visor is None and options.dense is None:
+        seeds = second_seeds()
+    weights = Weights(visor=options.visor, dense=options.dense, stage2=stage2, second=seeds)
     reused = tuple(Path(folder) for folder in options.reuse.split(",") if folder)
     shelf = Shelf(output=options.output, reused=reused)
     bench = Bench(shelf=shelf, weights=weights, parts=options.parts, limit=options.limit, cka_limit=options.cka_limit)

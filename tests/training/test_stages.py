@@ -152,6 +152,7 @@ def test_a_family_of_another_seed_has_names_of_its_own(work, tmp_path):
     card = json.loads((tmp_path / "out" / "visor-tiny-seed100" / "card.json").read_text())
     assert card["name"] == "visor-tiny-seed100"
     assert "seed 100" in card["summary"]
+    assert card["hardware"].endswith("no GPU; float32 products")
     assert (card["seeds"]["family"], card["seeds"]["training"]) == (100, LANGUAGE["visor"].seed + 100)
     with pytest.raises(SetupError, match="under seed 100, not 0"):
         export_family(work, tmp_path / "out", dev_images=1, names=("visor-tiny",))

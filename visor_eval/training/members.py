@@ -16,7 +16,6 @@ from visor_eval.training.evaluate import Tally, evaluate, evaluation_batches
 from visor_eval.training.export import Card, accuracies, asked, export
 from visor_eval.training.loop import Member
 from visor_eval.training.packed import PackedModel, StepPlan
-from visor_eval.training.processes import Processes
 from visor_eval.training.recipes import FOUNDATION, LANGUAGE, ROUTERS, LanguageRecipe
 from visor_eval.training.state import STATE, Progress, read_progress, state_name
 from visor_tasks.mini.stream import GENERATOR_VERSION
@@ -147,7 +146,7 @@ def _export(work: Path, output: Path, shipped: Shipped, notes: Mapping[str, str]
         data=DATA,
         stages=(_foundation(work, notes), *(_stage(each, done, notes) for each, done in lineage)),
         seeds={"family": seed, "training": recipe.seed + seed, "dev": stages.DEV_SEED},
-        hardware=progress.hardware or Processes(torch.device("cpu")).hardware(torch.bfloat16),
+        hardware=progress.hardware or "not recorded",
         dev_accuracy=accuracies(found),
         dev_questions=asked(found),
         router={} if router is None else _router(work / recipe.name / router.name),
