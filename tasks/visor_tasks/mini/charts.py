@@ -4,7 +4,8 @@ from random import Random
 
 from visor_tasks.mini.asking import say
 from visor_tasks.mini.canvas import Canvas
-from visor_tasks.mini.fields import draw_labels
+from visor_tasks.mini.fields import Label, draw_labels
+from visor_tasks.mini.leaders import has_lines, leader_scene
 from visor_tasks.mini.palette import COLOR_NAMES
 from visor_tasks.mini.question import Ask, Asker, Scene
 from visor_tasks.mini.splits import value_home
@@ -14,7 +15,9 @@ HUMAN, AUGMENTED = "human_test", "augmented_test"
 
 
 def chartqa(rng: Random, split: str) -> Scene:
-    """ChartQA: read a bar's value or label, find the largest, look at the neighbour."""
+    """ChartQA: read a bar's value or label, find the largest, look at the neighbour, follow a label's line."""
+    if has_lines(rng):
+        return leader_scene(rng, split, GOODS, _value_of, None)
     upright = rng.random() < 0.5
     count = rng.randint(4, 5) if upright else rng.randint(4, 7)
     labels = draw_labels(rng, rng.choice(("word", "word", "letter")), count, GOODS)
@@ -27,6 +30,10 @@ def chartqa(rng: Random, split: str) -> Scene:
         _lying(rng, canvas, labels, values, colors)
     names = [label.name for label in labels]
     return Scene(canvas=canvas, askers=_askers(names, values, colors, upright=upright))
+
+
+def _value_of(template: str, label: Label, value: str) -> list[Ask]:
+    return say(template, label.ask_value(), value, type=HUMAN)
 
 
 def _draw_heights(rng: Random, split: str, count: int) -> list[str]:

@@ -4,14 +4,25 @@ from random import Random
 
 from visor_tasks.mini.asking import say
 from visor_tasks.mini.canvas import Canvas
-from visor_tasks.mini.fields import draw_kind, draw_labels, draw_strings
+from visor_tasks.mini.fields import Label, draw_kind, draw_labels, draw_strings
+from visor_tasks.mini.leaders import has_lines, leader_scene
 from visor_tasks.mini.question import Ask, Asker, Scene
 from visor_tasks.mini.wording import FIELDS, GOODS, POINTERS
 
 
 def docvqa(rng: Random, split: str) -> Scene:
-    """DocVQA: forms with the label left of or above the value, and tables."""
+    """DocVQA: forms with the label left of or above the value or joined to it by a line, and tables."""
+    if has_lines(rng):
+        return leader_scene(rng, split, (*FIELDS, *GOODS), _value_of, _field_of)
     return rng.choices((_side, _above, _narrow, _table), (3, 2, 2, 3))[0](rng, split)
+
+
+def _value_of(template: str, label: Label, value: str) -> list[Ask]:
+    return say(template, label.ask_value(), value)
+
+
+def _field_of(template: str, label: Label, value: str) -> list[Ask]:
+    return say(template, f"Which field has the value {value}?", label.name)
 
 
 class Form:
@@ -47,12 +58,11 @@ class Form:
 
         def value(rng: Random) -> list[Ask]:
             place = rng.randrange(len(self.labels))
-            return say(f"value_of_{self.kind}", self.labels[place].ask_value(), self.values[place])
+            return _value_of(f"value_of_{self.kind}", self.labels[place], self.values[place])
 
         def label(rng: Random) -> list[Ask]:
             place = rng.randrange(len(self.labels))
-            question = f"Which field has the value {self.values[place]}?"
-            return say(f"{self.kind}_of_value", question, self.labels[place].name)
+            return _field_of(f"{self.kind}_of_value", self.labels[place], self.values[place])
 
         def end(rng: Random) -> list[Ask]:
             first = rng.random() < 0.5

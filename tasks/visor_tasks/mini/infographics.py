@@ -4,7 +4,8 @@ from random import Random
 
 from visor_tasks.mini.asking import say
 from visor_tasks.mini.canvas import Canvas
-from visor_tasks.mini.fields import DIGITS, draw_labels
+from visor_tasks.mini.fields import DIGITS, Label, draw_labels
+from visor_tasks.mini.leaders import has_lines, leader_scene
 from visor_tasks.mini.question import Ask, Asker, Scene
 from visor_tasks.mini.splits import draw_values
 from visor_tasks.mini.wording import CORNERS, GOODS
@@ -14,7 +15,9 @@ TINTS = ("cyan", "tan", "white")
 
 
 def infovqa(rng: Random, split: str) -> Scene:
-    """InfographicVQA: a grid of panels, some of them joined by an arrow."""
+    """InfographicVQA: a grid of panels, some of them joined by an arrow, or words with callout lines."""
+    if has_lines(rng):
+        return leader_scene(rng, split, GOODS, _value_of, _item_of)
     across = 4 if rng.random() < 0.25 else rng.choice((2, 3, 3))
     down = rng.choice((2, 3))
     canvas = Canvas(14, 21 if across == 4 else 14)
@@ -50,6 +53,14 @@ def infovqa(rng: Random, split: str) -> Scene:
 
         askers.append((2, follow))
     return Scene(canvas=canvas, askers=askers)
+
+
+def _value_of(template: str, label: Label, value: str) -> list[Ask]:
+    return say(template, label.ask_value(), value)
+
+
+def _item_of(template: str, label: Label, value: str) -> list[Ask]:
+    return say(template, f"Which item has the value {value}?", label.name)
 
 
 def _arrows(

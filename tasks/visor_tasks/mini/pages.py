@@ -4,7 +4,8 @@ from random import Random
 
 from visor_tasks.mini.asking import say
 from visor_tasks.mini.canvas import Canvas
-from visor_tasks.mini.fields import DIGITS, MIXED, draw_labels
+from visor_tasks.mini.fields import DIGITS, MIXED, Label, draw_labels
+from visor_tasks.mini.leaders import has_lines, leader_scene
 from visor_tasks.mini.palette import COLOR_NAMES
 from visor_tasks.mini.question import Ask, Asker, Scene
 from visor_tasks.mini.signs import ink_on
@@ -23,8 +24,15 @@ SPELLED = tuple(word.upper() for word in (*FIELDS, *GOODS, *SIGNS))
 
 
 def ocrbench(rng: Random, split: str) -> Scene:
-    """OCRBench: a strip with three kinds of text, or a page with signs above a receipt."""
+    """OCRBench: a strip with three kinds of text, a page with signs above a receipt, or one with lines."""
+    if has_lines(rng):
+        return leader_scene(rng, split, (*FIELDS, *GOODS), _document, None)
     return (_strip if rng.random() < 0.4 else _page)(rng, split)
+
+
+def _document(template: str, label: Label, value: str) -> list[Ask]:
+    kind = "Doc-oriented VQA"
+    return say(template, f"What is the value of {label.name}?", value, question_type=kind, dataset="docVQA")
 
 
 def _strip(rng: Random, split: str) -> Scene:
@@ -115,8 +123,7 @@ def _page(rng: Random, split: str) -> Scene:
 
     def price(rng: Random) -> list[Ask]:
         place = rng.randrange(lines)
-        question = f"What is the value of {items[place].name}?"
-        return say("document", question, prices[place], question_type="Doc-oriented VQA", dataset="docVQA")
+        return _document("document", items[place], prices[place])
 
     def key(rng: Random) -> list[Ask]:
         name, value = rng.choice((("total", total), (field.name, date)))

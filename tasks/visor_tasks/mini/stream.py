@@ -8,7 +8,7 @@ from visor_tasks.mini.question import Item, Scene
 from visor_tasks.mini.splits import SPLITS
 from visor_tasks.mini.wording import TASKS
 
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 _MME = (objects.mme_objects, signs.mme_text, signs.mme_sum)
 _BUILDERS = {
     "realworldqa": roads.realworldqa,
