@@ -2,13 +2,17 @@
 
 from collections import Counter
 from itertools import combinations
+from random import Random
 
 import numpy as np
 import pytest
 
-from visor_tasks.mini import EASY, HARD, TASKS, Item, stream_item
+from visor_tasks.mini import EASY, HARD, TASKS, Item, leaders, stream_item
+from visor_tasks.mini.asking import say
+from visor_tasks.mini.fields import Label
 from visor_tasks.mini.glyphs import CELL, glyph_mask, halves, pair_mask
 from visor_tasks.mini.palette import COLOR_NAMES, SHAPES, VEHICLES
+from visor_tasks.mini.question import Ask
 from visor_tasks.mini.splits import SPLITS, pair_home, value_home
 from visor_tasks.mini.wording import FIELDS, GOODS, POINTERS, SIGNS, TOTAL
 
@@ -90,7 +94,8 @@ def test_value_patterns_are_held_out(items: dict, task: str) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_every_factor_of_the_test_split_is_seen_in_training(items: dict, task: str) -> None:
-    seen = {word for item in items["train", task] for words in item.cells.values() for word in words}
+    more = (stream_item("train", task, 1, index) for index in range(COUNT))  # words are rare in MME
+    seen = {word for item in (*items["train", task], *more) for words in item.cells.values() for word in words}
     asked = {word for item in items["test", task] for words in item.cells.values() for word in words}
     assert asked <= seen
 
@@ -145,12 +150,40 @@ def test_the_same_prompt_about_one_scene_always_has_the_same_answer() -> None:
 
 
 @pytest.mark.parametrize("task", HARD)
-def test_hard_tasks_have_many_answers_and_few_two_hop_questions(items: dict, task: str) -> None:
+def test_hard_tasks_have_many_answers_some_of_two_hops_and_many_along_lines(items: dict, task: str) -> None:
     asked = [question for item in items["test", task] for question in item.questions]
     assert len({question.answers[0] for question in asked}) >= 50
     if task != "ocrbench":
         share = sum(question.template.endswith("_2hop") for question in asked) / len(asked)
-        assert 0.05 < share < 0.2
+        assert 0.02 < share < 0.1
+    along = Counter(question.template for question in asked if question.template.startswith(leaders.TEMPLATE))
+    assert 0.4 < sum(along.values()) / len(asked) < 0.7
+    assert sorted(along) == [f"{leaders.TEMPLATE}{arrows}" for arrows in range(1, leaders.LONGEST + 1)]
+    assert max(along.values()) < 2 * min(along.values())
+
+
+def test_a_line_leads_back_from_every_value_to_its_label() -> None:
+    for index in range(40):
+        drawn = Random(index)
+        named: dict[str, str] = {}
+
+        def ask(template: str, label: Label, value: str, named: dict[str, str] = named) -> list[Ask]:
+            named[value] = label.name
+            return say(template, label.ask_value(), value)
+
+        scene = leaders.leader_scene(drawn, "train", GOODS, ask, None)
+        for _ in range(200):
+            scene.askers[0][1](drawn)
+        cells = scene.canvas.cells
+        assert len(named) == leaders.LINES
+        for (row, column), words in cells.items():
+            value = (words + cells.get((row, column + 1), ("",)))[:2]
+            if not words[0].isdigit() or not value[1].isdigit():
+                continue
+            at = (row, column - 1)
+            while cells[at] in (("left",), ("up",)):
+                at = (at[0], at[1] - 1) if cells[at] == ("left",) else (at[0] - 1, at[1])
+            assert cells[at] == (named["".join(value)],)
 
 
 def foreground(item: Item, row: int, column: int) -> np.ndarray:

@@ -39,7 +39,7 @@ def test_the_canvas_is_where_the_cells_are(tokenizer, model):
 
 def test_the_first_layer_is_the_stock_one(tokenizer, model):
     packed, batch = PackedModel(model), stream_of(tokenizer).batch(1).packed
-    given, found = packed.first_layer(batch)
+    given, (found,) = packed.vision_path(batch, (1,))
     decoder = model.model.language_model
     states = torch.cat((decoder.embed_tokens(batch.tokens[:, 0, : batch.prefix]), given), dim=1)
     places = torch.arange(states.shape[1])[None]

@@ -108,4 +108,5 @@ UNIVERSAL_PHASES = (
     replace(RELATIONS, until=8500),
     EVERYTHING,
 )  # fmt: skip
-LAST_PHASE = Phase(weights=(*HARD_MORE, ("ai2d", 1.5)), aids=Aids(opened=0.1))  # of every branch
+ON_PHASE = Phase(weights=(*HARD_MORE, ("ai2d", 1.5)), aids=Aids(opened=0.1))  # once lines can be followed
+LAST_PHASE = replace(ON_PHASE, adaptive=False)  # of every branch: the same images for all

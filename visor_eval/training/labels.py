@@ -31,6 +31,11 @@ class LabelSet:
         """Word -> column of the label tensors."""
         return {word: place for place, word in enumerate(self.words)}
 
+    def columns(self, words: Iterable[str]) -> Tensor:
+        """Columns of these words in the label tensors."""
+        places = self.places
+        return torch.tensor([places[word] for word in words])
+
     def embeddings(self, table: Tensor, tokens: QuestionTokens) -> Tensor:
         """The mean token embedding of each label [labels, hidden]."""
         return torch.stack([table[torch.tensor(tokens.ids(word), device=table.device)].mean(0) for word in self.words])

@@ -58,7 +58,7 @@ def teach_neighbours(
 
     def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
         batch = stream.batch(recipe.step_offset + step, weights)
-        given, states = packed.first_layer(batch.packed)
+        given, (states,) = packed.vision_path(batch.packed, (1,))
         shown = canvas_labels(batch.items, labels).to(device)
         due, blank = beside(shown), shown.amax(-1) == 0
         logits = head(canvas(F.rms_norm(states, states.shape[-1:]), batch.packed))

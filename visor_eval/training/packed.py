@@ -183,16 +183,29 @@ class PackedModel:
                 text = torch.cat((text[:, :prefix], read), dim=1)
         return text
 
-    def first_layer(self, batch: PackedBatch) -> tuple[Tensor, Tensor]:
-        """Vision tokens before and after the first stock layer, which sees no question [images, vision, hidden]."""
+    def vision_path(
+        self, batch: PackedBatch, layers: Sequence[int], vision: Tensor | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Vision tokens as they enter the decoder, and after each of these stock layers, which see no question.
+
+        Args:
+            batch: what to read.
+            layers: run one after the other, counted from 1.
+            vision: the tokens, where they are known already.
+
+        Returns:
+            [images, vision, hidden], without a gradient, and one such tensor per layer.
+        """
         decoder, batch = self.model.model.language_model, batch.to(self.device)
         with torch.no_grad():
-            vision = self.vision_tokens(batch)
+            vision = self.vision_tokens(batch) if vision is None else vision
             states = torch.cat((decoder.embed_tokens(batch.tokens[:, 0, : batch.prefix]), vision), dim=1)
         length = states.shape[1]
-        rotary, causal = self._rotary(length), causal_bias(length, self.device)
-        after = self._text(states, rotary, causal, LayerWeights.of(decoder.layers[0]), self.shape)
-        return vision, after[:, batch.prefix :]
+        rotary, causal, found = self._rotary(length), causal_bias(length, self.device), []
+        for number in layers:
+            states = self._text(states, rotary, causal, LayerWeights.of(decoder.layers[number - 1]), self.shape)
+            found.append(states[:, batch.prefix :])
+        return vision, found
 
     def logits(self, states: Tensor) -> Tensor:
         """Final norm and LM head [..., hidden] -> [..., vocabulary], in float32."""

@@ -1,12 +1,12 @@
 """The stages of the family: what each goes on from, what is drawn, for how long, with which optimiser.
 
-    foundation -> base -> visor, visor-tr2, visor-tr4          one learning rate, then branches in which it falls to 0
-                  base, half way -> visor-half
-                  base -> dense-base -> dense, m3, vispruner, vispruner-16x, visionzip-dagger
+    foundation -> base -> lines -> visor, visor-tr2, visor-tr4      one learning rate, then branches: it falls to 0
+                  base, half way -> half-lines -> visor-half
+                  base -> dense-base -> dense-lines -> dense, m3, vispruner, vispruner-16x, visionzip-dagger
                                         dense -> visor-stage1 -> visor-stage2     the paper's way into VISOR
 
-Branches of one base start alike and take the same number of steps under one seed. Their batches are similar, not the
-same, since tasks are drawn by how well the member answers them (``Phase.adaptive``).
+Branches of one base start alike and see the same images in the same number of steps: under one seed, tasks drawn by
+fixed weights (``Phase.adaptive`` is off).
 """
 
 from collections.abc import Mapping
@@ -17,13 +17,14 @@ from visor_baselines.m3 import M3
 from visor_baselines.visionzip import VisionZip
 from visor_baselines.vispruner import VisPruner, VisPruner16x
 from visor_eval.core.tokens import Reducer
-from visor_eval.training.curriculum import LAST_PHASE, UNIVERSAL_PHASES, Phase
+from visor_eval.training.curriculum import LAST_PHASE, ON_PHASE, UNIVERSAL_PHASES, Phase
+from visor_eval.training.lines import LinesRecipe
 
 Configuration = tuple[int, ...]
 Learns = Literal["all", "blocks", "projector"]
-BASE_STEPS, VISOR_STEPS = 12_500, 1_000
-HALF_WAY = (BASE_STEPS - VISOR_STEPS) // 2  # so that visor-half has half of visor's steps
-DENSE_START, DENSE_BASE_STEPS, DENSE_STEPS = 11_000, 4_000, 1_000
+BASE_STEPS, LINES_STEPS, BRANCH_STEPS = 12_500, 3_500, 1_000
+HALF_WAY, HALF_LINES_STEPS = 5_750, 1_750  # with its branch, visor-half has half of visor's steps
+DENSE_START, DENSE_BASE_STEPS = 11_000, 4_000
 DENSE_SEED = 50  # so that the dense members meet other scenes than those whose weights they go on from
 FOUNDATION = "foundation"
 
@@ -38,6 +39,7 @@ class LanguageRecipe:
     start_step: int | None = None  # from the state that stage kept at this step; None: its last one
     from_scratch: bool = True  # on the foundation: its decoder is untrained; False: it is a trained checkpoint
     visor: bool = True  # with added blocks
+    lines: LinesRecipe | None = None  # taught before the first step (lines.py)
     given_back: bool = False  # fresh blocks start as transplant.give_back says, not as the paper's do
     opening: int = 0  # of a dense member that goes on from VISOR: steps until all layers run on everything
     learns: Learns = "all"  # but for the tower, which is frozen, and the router, which has a stage of its own
@@ -109,7 +111,7 @@ def dense(steps: int = DENSE_BASE_STEPS, **changes: object) -> LanguageRecipe:
         "visor": False,
         "opening": 600,
         "dense_share": 1.0,
-        "phases": (LAST_PHASE,),
+        "phases": (ON_PHASE,),
         "images": 8,
         "questions": 10,
         "seed": DENSE_SEED,
@@ -119,12 +121,30 @@ def dense(steps: int = DENSE_BASE_STEPS, **changes: object) -> LanguageRecipe:
     return LanguageRecipe(**fields)  # type: ignore[arg-type]
 
 
+def on(base: LanguageRecipe, name: str, steps: int, **changes: object) -> LanguageRecipe:
+    """``base`` taught to follow lines, then trained on at the same learning rate, more often without vision updates."""
+    fields = {
+        "name": name,
+        "start": base.name,
+        "start_step": None,
+        "steps": steps,
+        "lines": LinesRecipe(),
+        "opening": 0,
+        "phases": (ON_PHASE,),
+        "kept": (),
+        "seed": base.seed + 2,
+        **changes,
+    }
+    return replace(base, **fields)  # type: ignore[arg-type]
+
+
 def branch(base: LanguageRecipe, name: str, steps: int, **changes: object) -> LanguageRecipe:
     """``steps`` further steps from the end of ``base``, the learning rate falling to 0, under another seed."""
     settled = {
         "start": base.name,
         "start_step": None,
         "steps": steps,
+        "lines": None,
         "opening": 0,
         "decay_share": 1.0,
         "phases": (LAST_PHASE,),
@@ -136,21 +156,28 @@ def branch(base: LanguageRecipe, name: str, steps: int, **changes: object) -> La
 
 def _language() -> Mapping[str, LanguageRecipe]:
     base, dense_base = universal(), dense()
+    lines = on(base, "lines", LINES_STEPS, cross_only_share=0.2, dense_share=0.0)
+    half = replace(lines, name="half-lines", start_step=HALF_WAY, steps=HALF_LINES_STEPS)
+    dense_lines = on(dense_base, "dense-lines", LINES_STEPS)
+    scales = ((), *((M3(factor=scale),) for scale in (4.0, 8.0, 16.0)))
     found = [
         base,
-        branch(base, "visor", VISOR_STEPS),
-        branch(base, "visor-tr2", VISOR_STEPS, packing=2.0),
-        branch(base, "visor-tr4", VISOR_STEPS, packing=4.0),
-        branch(base, "visor-half", VISOR_STEPS, start_step=HALF_WAY),
+        lines,
+        branch(lines, "visor", BRANCH_STEPS),
+        branch(lines, "visor-tr2", BRANCH_STEPS, packing=2.0),
+        branch(lines, "visor-tr4", BRANCH_STEPS, packing=4.0),
+        half,
+        branch(half, "visor-half", BRANCH_STEPS),
         dense_base,
-        branch(dense_base, "dense", DENSE_STEPS),
-        branch(dense_base, "m3", DENSE_STEPS, reducers=((), *((M3(factor=scale),) for scale in (4.0, 8.0, 16.0)))),
-        branch(dense_base, "vispruner", DENSE_STEPS, reducers=((VisPruner(),),)),
-        branch(dense_base, "vispruner-16x", DENSE_STEPS, reducers=((VisPruner16x(),),)),
-        branch(dense_base, "visionzip-dagger", DENSE_STEPS, reducers=((VisionZip(),),), learns="projector"),
+        dense_lines,
+        branch(dense_lines, "dense", BRANCH_STEPS),
+        branch(dense_lines, "m3", BRANCH_STEPS, reducers=scales),
+        branch(dense_lines, "vispruner", BRANCH_STEPS, reducers=((VisPruner(),),)),
+        branch(dense_lines, "vispruner-16x", BRANCH_STEPS, reducers=((VisPruner16x(),),)),
+        branch(dense_lines, "visionzip-dagger", BRANCH_STEPS, reducers=((VisionZip(),),), learns="projector"),
     ]
     sparse = {"visor": True, "dense_share": 0.0, "largest_only": True, "images": 16, "questions": 6}
-    first = branch(dense_base, "visor-stage1", 300, start="dense", learns="blocks", given_back=True, **sparse)
+    first = branch(dense_lines, "visor-stage1", 300, start="dense", learns="blocks", given_back=True, **sparse)
     return {recipe.name: recipe for recipe in (*found, first, branch(first, "visor-stage2", 1_000, learns="all"))}
 
 

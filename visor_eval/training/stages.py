@@ -10,6 +10,7 @@ import logging
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -17,20 +18,23 @@ from transformers import AutoProcessor, LlavaOnevisionForConditionalGeneration, 
 
 from visor_eval.errors import SetupError
 from visor_eval.models.configs import text_config
+from visor_eval.models.loading import load_backbone
 from visor_eval.records.pseudo_labels import PseudoLabels
 from visor_eval.training.encoder import EncoderRecipe, align_projector, pretrain_encoder, related_embeddings
 from visor_eval.training.family import FamilyShape, build_model, build_processor, save_folder
 from visor_eval.training.initialise import add_visor, prepare_attention
 from visor_eval.training.labels import LabelSet
+from visor_eval.training.lines import LinesRecipe, teach_lines
 from visor_eval.training.loop import Member, train
 from visor_eval.training.neighbours import NeighbourRecipe, teach_neighbours
 from visor_eval.training.processes import Processes
 from visor_eval.training.recipes import FOUNDATION, LanguageRecipe, RouterRecipe
 from visor_eval.training.router import train_router
-from visor_eval.training.state import STATE, Progress, holds_blocks, load_state, state_name
+from visor_eval.training.state import STATE, Progress, holds_blocks, load_state, save_state, state_name
 from visor_eval.training.stream import QuestionTokens, Stream
 from visor_eval.training.tokenizer import build_tokenizer
 from visor_eval.training.transplant import give_back, transplant
+from visor_eval.visor.checkpoint import load_visor, read_visor_config
 from visor_eval.visor.config import VisorConfig
 from visor_eval.visor.modules import VisorModules
 from visor_tasks.mini import PHRASES, TASKS, WORDS
@@ -149,6 +153,37 @@ def _without_blocks(
     return Member(model, None)
 
 
+def adopt(work: Path, recipe: LanguageRecipe, folder: Path) -> None:
+    """Take a checkpoint folder of the family as what a language stage has come to, so that others go on from it.
+
+    Tower and processor become the foundation's where there is none yet. The optimiser's moments begin anew.
+
+    Args:
+        work: the folder of all stages.
+        recipe: the stage; with added blocks if the checkpoint has them.
+        folder: a member's folder with its card.
+
+    Raises:
+        SetupError: the stage has begun already, or the checkpoint has blocks where the stage has none, or the reverse.
+    """
+    file = work / recipe.name / STATE
+    if file.exists():
+        raise SetupError(f"{file} is there already: adopt into another --work")
+    backbone = load_backbone(folder)
+    model = cast("LlavaOnevisionForConditionalGeneration", backbone.model)
+    if (read_visor_config(folder) is not None) != recipe.visor:
+        raise SetupError(
+            f"{folder.name} {'lacks' if recipe.visor else 'has'} the added blocks of VISOR: not {recipe.name}"
+        )
+    modules = load_visor(folder, model) if recipe.visor else None
+    if not (work / FOUNDATION / "config.json").exists():
+        save_folder(model, backbone.processor, work / FOUNDATION)
+    told = json.loads((folder / "card.json").read_text())["stages"]
+    counts = {key: sum(int(each[key]) for each in told[1:]) for key in ("images", "questions", "seconds")}
+    steps = sum(int(each["steps"]) for each in told[1:])
+    save_state(file, Member(model, modules).parameters(), None, Progress(step=steps, seed=recipe.seed, **counts))
+
+
 def existing(state: Path, stage: str, work: Path) -> Path:
     """The file, or SetupError with the command that makes it."""
     if not state.exists():
@@ -210,8 +245,29 @@ def language(
         state = None
     else:
         member, processor, state = start(work, recipe)
+        if recipe.lines is not None:  # a new beginning for the optimiser, too
+            state = _lines(work, recipe, recipe.lines, member, processor, tasks)
     data = streams(processor, recipe, tasks)
     return train(member.to(processes.device), recipe, *data, work / recipe.name, state, processes)
+
+
+def _lines(
+    work: Path,
+    recipe: LanguageRecipe,
+    lines: LinesRecipe,
+    member: Member,
+    processor: LlavaOnevisionProcessor,
+    tasks: tuple[str, ...],
+) -> None:
+    """Teach a stage's member to follow lines before its first step; the curve stays in the stage's folder."""
+    config = _visor_config(member.model, recipe) if member.visor is None else member.visor.config
+    training, _ = streams(processor, recipe, tasks)
+    started = time.monotonic()
+    curve = teach_lines(member.model, config, training, lines, dense=member.visor is None)
+    report = {"recipe": asdict(lines), "curve": curve, "seconds": time.monotonic() - started}
+    folder = work / recipe.name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "lines.json").write_text(json.dumps(report, indent=1))
 
 
 def router(

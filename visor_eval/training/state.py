@@ -33,14 +33,14 @@ def state_name(step: int) -> str:
 
 
 def save_state(
-    file: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer, progress: Progress
+    file: Path, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer | None, progress: Progress
 ) -> None:
-    """Write everything a resumed run needs to continue exactly."""
+    """Write everything a resumed run needs to continue exactly; without ``optimizer`` only the parameters."""
     tensors: dict[str, Tensor] = {}
     for name, parameter in parameters.items():
         tensors[f"parameter/{name}"] = parameter.detach().contiguous()
         for moment in MOMENTS:
-            if moment in optimizer.state.get(parameter, {}):
+            if optimizer is not None and moment in optimizer.state.get(parameter, {}):
                 tensors[f"{moment}/{name}"] = optimizer.state[parameter][moment].contiguous()
     file.parent.mkdir(parents=True, exist_ok=True)
     scratch = file.with_suffix(".tmp")

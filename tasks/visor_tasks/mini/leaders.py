@@ -14,7 +14,8 @@ from visor_tasks.mini.glyphs import halves
 from visor_tasks.mini.question import Ask, Asker, Scene
 from visor_tasks.mini.splits import draw_values
 
-SHARE = 0.6  # of the hard scenes
+TEMPLATE = "line_"  # how the templates begin; the number of arrows follows
+SHARE = 0.6  # of the scenes of three hard tasks; of OCRBench, which has ten kinds of question, half
 LINES = 6  # in a scene
 LONGEST = 6  # arrows in a line
 BENDS = 0.8  # share of a line's cells at which it turns
@@ -33,7 +34,7 @@ class Route:
 
 
 def has_lines(rng: Random) -> bool:
-    """Whether a hard scene is one of these: three in five are."""
+    """Whether a chart, an infographic or a document is one of these scenes: three in five are."""
     return rng.random() < SHARE
 
 
@@ -60,7 +61,7 @@ def leader_scene(rng: Random, split: str, words: Sequence[str], ask_value: AskOf
     def asker(ask: AskOf) -> Asker:
         def draw(rng: Random) -> list[Ask]:
             place = rng.randrange(LINES)
-            return ask(f"line_{len(routes[place].arrows)}", labels[place], values[place])
+            return ask(f"{TEMPLATE}{len(routes[place].arrows)}", labels[place], values[place])
 
         return draw
 

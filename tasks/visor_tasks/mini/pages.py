@@ -5,7 +5,7 @@ from random import Random
 from visor_tasks.mini.asking import say
 from visor_tasks.mini.canvas import Canvas
 from visor_tasks.mini.fields import DIGITS, MIXED, Label, draw_labels
-from visor_tasks.mini.leaders import has_lines, leader_scene
+from visor_tasks.mini.leaders import leader_scene
 from visor_tasks.mini.palette import COLOR_NAMES
 from visor_tasks.mini.question import Ask, Asker, Scene
 from visor_tasks.mini.signs import ink_on
@@ -25,9 +25,11 @@ SPELLED = tuple(word.upper() for word in (*FIELDS, *GOODS, *SIGNS))
 
 def ocrbench(rng: Random, split: str) -> Scene:
     """OCRBench: a strip with three kinds of text, a page with signs above a receipt, or one with lines."""
-    if has_lines(rng):
-        return leader_scene(rng, split, (*FIELDS, *GOODS), _document, None)
-    return (_strip if rng.random() < 0.4 else _page)(rng, split)
+    return rng.choices((_strip, _lines, _page), (3, 5, 2))[0](rng, split)
+
+
+def _lines(rng: Random, split: str) -> Scene:
+    return leader_scene(rng, split, (*FIELDS, *GOODS), _document, None)
 
 
 def _document(template: str, label: Label, value: str) -> list[Ask]:
