@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from visor_eval.training import recipes, stages
+from visor_eval.training.attention import AttentionRecipe
 from visor_eval.training.curriculum import Phase
 from visor_eval.training.encoder import EncoderRecipe
 from visor_eval.training.evaluate import evaluate, evaluation_batches
@@ -38,6 +39,7 @@ def test_an_easy_and_a_hard_task_are_learnt(tmp_path):
     stages.foundation(
         tmp_path,
         EncoderRecipe(pretrain_steps=400, align_steps=150, images=16),
+        AttentionRecipe(steps=200),
         NeighbourRecipe(steps=400),
         FamilyShape(layers=8),
         tasks=TASKS,

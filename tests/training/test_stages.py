@@ -12,6 +12,7 @@ from visor_eval.commands.train import Job, run
 from visor_eval.errors import SetupError
 from visor_eval.training import members, stages
 from visor_eval.training.encoder import EncoderRecipe
+from visor_eval.training.lines import LinesRecipe
 from visor_eval.training.loop import plan_of
 from visor_eval.training.members import FAMILY, export_family
 from visor_eval.training.packed import PackedModel
@@ -19,6 +20,8 @@ from visor_eval.training.processes import Processes
 from visor_eval.training.recipes import FOUNDATION, LANGUAGE, ROUTERS, branch
 from visor_eval.training.state import STATE, state_name
 from visor_eval.training.stream import QuestionTokens, Stream
+
+QUICK = LinesRecipe(steps=1, images=2, bfloat16=False, compiled=False)
 
 
 def test_every_stage_names_one_that_stands_before_it():
@@ -41,28 +44,31 @@ def test_branches_of_one_base_differ_in_the_method_only():
 
 
 def test_half_of_the_data_is_half_of_the_steps():
-    half, whole, base = LANGUAGE["visor-half"], LANGUAGE["visor"], LANGUAGE["base"]
-    assert 2 * (half.start_step + half.steps) == base.steps + whole.steps
+    def steps_of(recipe):
+        behind = recipe.start_step or (0 if recipe.start == FOUNDATION else steps_of(LANGUAGE[recipe.start]))
+        return recipe.steps + behind
+
+    assert 2 * steps_of(LANGUAGE["visor-half"]) == steps_of(LANGUAGE["visor"])
 
 
 def test_a_branch_goes_on_from_the_state_it_names(work):
     base = short("base")
     stages.language(work, base, TASKS)
-    member, _, state = stages.start(work, short("visor"))
+    member, _, state = stages.start(work, short("visor", start="base"))
     assert state == work / "base" / STATE
     trained, _, _ = stages.load_member(work, base)
     for name, value in member.parameters().items():
         assert torch.equal(value, trained.parameters()[name]), name
-    half, _, state = stages.start(work, short("visor-half", start_step=1))
+    half, _, state = stages.start(work, short("half-lines", start_step=1))
     assert state == work / "base" / state_name(1)
     assert any(not torch.equal(value, trained.parameters()[name]) for name, value in half.parameters().items())
 
 
 def test_a_stage_that_has_begun_needs_no_other(work):
     stages.language(work, short("base"), TASKS)
-    stages.language(work, short("visor"), TASKS)
+    stages.language(work, short("visor", start="base"), TASKS)
     (work / "base" / STATE).unlink()
-    assert stages.language(work, short("visor", steps=3), TASKS).step == 3
+    assert stages.language(work, short("visor", start="base", steps=3), TASKS).step == 3
 
 
 def test_a_family_has_lengths_of_its_own(work):
@@ -72,7 +78,7 @@ def test_a_family_has_lengths_of_its_own(work):
 
 
 def test_a_stage_that_has_not_run_is_named(work):
-    with pytest.raises(SetupError, match="visor-eval train base"):
+    with pytest.raises(SetupError, match="visor-eval train lines"):
         stages.start(work, short("visor"))
 
 
@@ -99,7 +105,7 @@ def test_dagger_moves_the_projector_only(work):
     stages.language(work, short("base"), TASKS)
     stages.language(work, short("dense-base", start_step=None), TASKS)
     before, _, _ = stages.load_member(work, short("dense-base", start_step=None))
-    stages.language(work, short("visionzip-dagger"), TASKS)
+    stages.language(work, short("visionzip-dagger", start="dense-base"), TASKS)
     after, _, _ = stages.load_member(work, short("visionzip-dagger"))
     moved = {n for n, value in after.parameters().items() if not torch.equal(value, before.parameters()[n])}
     assert moved
@@ -123,7 +129,7 @@ def test_reducers_are_drawn_per_step_and_shorten_the_vision_tokens(work, tokeniz
 
 def test_token_packing_reaches_every_plan(work):
     stages.language(work, short("base"), TASKS)
-    recipe = short("visor-tr2")
+    recipe = short("visor-tr2", start="base")
     member, _, _ = stages.start(work, recipe)
     plans = [plan_of(recipe, step, member) for step in range(30)] + list(member.plans([(1,)]).values())
     assert all(plan.reduction.reducers[0].factor == 2.0 for plan in plans)
@@ -133,19 +139,21 @@ def test_an_exported_member_tells_its_lineage_and_loads(work, tmp_path):
     from visor_eval.harness.registry import load_engine
 
     stages.language(work, short("base"), TASKS)
-    (work / "base" / state_name(1)).rename(work / "base" / state_name(LANGUAGE["visor-half"].start_step))
-    stages.language(work, short("visor-half", start_step=LANGUAGE["visor-half"].start_step, steps=1), TASKS)
+    half = LANGUAGE["half-lines"].start_step
+    (work / "base" / state_name(1)).rename(work / "base" / state_name(half))
+    stages.language(work, short("half-lines", start_step=half, lines=QUICK), TASKS)
+    stages.language(work, short("visor-half", steps=1), TASKS)
     stages.router(work, LANGUAGE["visor-half"], replace(ROUTERS["router"], steps=1, label_images=1, images=2), TASKS)
     export_family(work, tmp_path / "out", dev_images=1, names=("visor-half-tiny",))
     card = json.loads((tmp_path / "out" / "visor-half-tiny" / "card.json").read_text())
-    assert [stage["stage"] for stage in card["stages"]] == ["foundation", "base", "visor-half"]
-    assert [stage["steps"] for stage in card["stages"]] == [10, 1, 1]
+    assert [stage["stage"] for stage in card["stages"]] == ["foundation", "base", "half-lines", "visor-half"]
+    assert [stage["steps"] for stage in card["stages"]] == [10, 1, 2, 1]
     assert load_engine("visor", pretrained=str(tmp_path / "out" / "visor-half-tiny")) is not None
 
 
 def test_a_family_of_another_seed_has_names_of_its_own(work, tmp_path):
-    for name in ("base", "visor"):
-        stages.language(work, short(name, seed=LANGUAGE[name].seed + 100), TASKS)
+    for name in ("base", "lines", "visor"):
+        stages.language(work, short(name, seed=LANGUAGE[name].seed + 100, lines=None), TASKS)
     router = replace(ROUTERS["router"], steps=1, label_images=1, images=2, seed=100)
     stages.router(work, LANGUAGE["visor"], router, TASKS)
     export_family(work, tmp_path / "out", dev_images=1, names=("visor-tiny",), seed=100)
@@ -168,8 +176,8 @@ def test_a_folder_belongs_to_one_seed(work):
 
 
 def test_a_member_is_not_exported_before_its_router(work, tmp_path, monkeypatch):
-    for name in ("base", "visor"):
-        stages.language(work, short(name), TASKS)
+    for name in ("base", "lines", "visor"):
+        stages.language(work, short(name, lines=None), TASKS)
     monkeypatch.setattr(members, "evaluate", lambda *_: pytest.fail("evaluated before the check"))
     with pytest.raises(SetupError, match="visor-eval train visor/router"):
         export_family(work, tmp_path / "out", dev_images=1, names=("visor-tiny",))

@@ -35,6 +35,7 @@ class Job:
     seed: int = 0  # added to the recipe's
     dtype: str | None = None  # of matrix products: float32, bfloat16; None: the recipe's
     labels: Path | None = None  # of a router
+    adopted: str | None = None  # the checkpoint that is taken as what a language stage has come to
 
     def changed(self, recipe: _Recipe) -> _Recipe:
         """The recipe under another seed or length."""
@@ -67,6 +68,11 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda; docs/training.md: several processes")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="of matrix products; default: the recipe's")
     parser.add_argument("--labels", type=Path, help="router: labels written by `visor-eval oracle --labels`")
+    parser.add_argument(
+        "--adopt",
+        metavar="CHECKPOINT",
+        help="do not train: take an embedded member or a folder as what this language stage has come to",
+    )
     add_verbose(parser)
     parser.set_defaults(action=action)
 
@@ -85,6 +91,7 @@ def action(options: argparse.Namespace) -> int:
         seed=options.seed,
         dtype=options.dtype,
         labels=options.labels,
+        adopted=options.adopt,
     )
     torch.set_num_threads(1)  # two threads stall at barriers in layers this small (docs/log.md)
     written = run(options.recipe, job)
@@ -102,6 +109,8 @@ def run(recipe: str, job: Job) -> Path:
     """
     if job.labels is not None and "/" not in recipe:
         raise SetupError(f"--labels belongs to a router, e.g. `visor-eval train visor/router`, not to {recipe}")
+    if job.adopted is not None and ("/" in recipe or recipe in ("family", "foundation", "export")):
+        raise SetupError(f"--adopt belongs to a language stage, e.g. `visor-eval train base`, not to {recipe}")
     if recipe != "family":
         return _stage(recipe, job)
     if job.steps is not None:
@@ -124,6 +133,7 @@ def everything() -> tuple[str, ...]:
 
 def _stage(stage: str, job: Job) -> Path:
     from visor_eval.training import stages
+    from visor_eval.training.attention import AttentionRecipe
     from visor_eval.training.encoder import EncoderRecipe
     from visor_eval.training.members import export_family
     from visor_eval.training.neighbours import NeighbourRecipe
@@ -139,19 +149,29 @@ def _stage(stage: str, job: Job) -> Path:
     language, _, router = stage.partition("/")
     work, device = job.work, job.processes.device
     if stage == "foundation":
-        recipe, taught = EncoderRecipe(), job.typed(NeighbourRecipe())
+        recipe, looks, taught = EncoderRecipe(), AttentionRecipe(), job.typed(NeighbourRecipe())
         if job.steps:
-            recipe, taught = replace(recipe, pretrain_steps=job.steps), replace(taught, steps=job.steps)
-        stages.foundation(work, recipe, taught, seed=job.seed, device=device)
+            recipe, looks = replace(recipe, pretrain_steps=job.steps), replace(looks, steps=job.steps)
+            taught = replace(taught, steps=job.steps)
+        stages.foundation(work, recipe, looks, taught, seed=job.seed, device=device)
     elif stage == "export":
         export_family(work, job.output, seed=job.seed)
         return job.output
+    elif job.adopted is not None:
+        stages.adopt(work, LANGUAGE[stage], _folder(job.adopted))
     elif not router:
         stages.language(work, job.language(LANGUAGE[stage]), processes=job.processes)
     else:
         given = None if job.labels is None else _labels(job.labels)
         stages.router(work, LANGUAGE[language], job.changed(ROUTERS[router]), given=given, device=device)
     return work / stage
+
+
+def _folder(checkpoint: str) -> Path:
+    from visor_eval.harness.checkpoints import find_checkpoint
+    from visor_eval.models.files import checkpoint_folder
+
+    return checkpoint_folder(find_checkpoint(checkpoint, default=checkpoint).source)
 
 
 def _labels(file: Path) -> PseudoLabels:

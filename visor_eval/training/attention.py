@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import LlavaOnevisionForConditionalGeneration
 
+from visor_eval.core.tokens import Need
 from visor_eval.models.capture import TowerCapture
 from visor_eval.models.configs import used_blocks, vision_config
 from visor_eval.models.llava_onevision import LlavaOnevision
@@ -22,8 +23,8 @@ from visor_eval.training.fitting import START_BIAS, Group, fit
 from visor_eval.training.labels import LabelSet, cell_labels
 from visor_eval.training.stream import Batch, Stream
 
-KEPT = 9  # of a tile's 49 patches: what the reducers keep at the suite's smallest budget
-SCORES = frozenset({"scores"})
+KEPT = 9  # of a tile's 49 patches: about what VisionZip (9) and VisPruner (8) keep on the embedded family
+SCORES: frozenset[Need] = frozenset({"scores"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,7 @@ def teach_attention(
     """Train the tower alone, in place, and return the curve.
 
     Two losses: what the projector makes of the tower's features is held where it was, and every patch tells which words
-    its tile shows. Queries and keys are drawn anew, since those of a tower that looks away are a poor start.
+    its tile shows. Queries and keys are drawn anew, as in the trial that found this (docs/log.md).
 
     Args:
         model: its tower and projector are trained and aligned.

@@ -108,5 +108,7 @@ UNIVERSAL_PHASES = (
     replace(RELATIONS, until=8500),
     EVERYTHING,
 )  # fmt: skip
-ON_PHASE = Phase(weights=(*HARD_MORE, ("ai2d", 1.5)), aids=Aids(opened=0.1))  # once lines can be followed
+ON_PHASE = Phase(  # once lines can be followed
+    weights=(*HARD_MORE, ("ai2d", 2.0), ("scienceqa_img", 1.5), ("mme", 1.2), ("mmstar", 1.2)), aids=Aids(opened=0.1)
+)
 LAST_PHASE = replace(ON_PHASE, adaptive=False)  # of every branch: the same images for all

@@ -1,9 +1,10 @@
 """An aid: the decoder's layers that update vision tokens learn to follow a line, one cell per layer.
 
 On a line every cell points back to the one it comes from. A vision token that copies, in each layer that updates it,
-what the cell it points to knows of the line's label, knows it after as many layers as it stands cells away, in every
-configuration alike. From answers alone no configuration learnt a second step (docs/log.md). One linear head, the same
-behind every layer and thrown away, tells the label; what the layers make of other images is held.
+what the cell it points to knows of the line's label and its own distance from it, knows both after as many layers as it
+stands cells away, in every configuration alike. From answers alone no configuration learnt a second step (docs/log.md).
+One linear head, the same behind every layer and thrown away, tells both; the circle at a bar's end comes to show the
+bar's label and length as printed words are shown, by their embeddings. What the layers make of other images is held.
 """
 
 import copy
@@ -16,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import LlavaOnevisionForConditionalGeneration
 
-from visor_eval.models.configs import text_config
+from visor_eval.training.encoder import embedding_table
 from visor_eval.training.fitting import Group, fit
 from visor_eval.training.labels import LabelSet, canvas_labels
 from visor_eval.training.neighbours import canvas
@@ -24,7 +25,7 @@ from visor_eval.training.packed import PackedModel
 from visor_eval.training.stream import Batch, QuestionTokens, Stream, pack_items
 from visor_eval.visor.config import VisorConfig
 from visor_tasks.mini import HARD, Item, stream_item
-from visor_tasks.mini.leaders import TEMPLATE
+from visor_tasks.mini.leaders import TEMPLATES
 from visor_tasks.mini.wording import FIELDS, GOODS
 
 NAMES = (*FIELDS, *GOODS)  # what stands at the beginning of a line
@@ -73,7 +74,10 @@ def teach_lines(
     learning = [parameter for number in config.candidates for parameter in inner.layers[number - 1].parameters()]
     for parameter in learning:
         parameter.requires_grad_(True)
-    head = nn.Linear(text_config(model.config).hidden_size, len(NAMES)).to(model.device)
+    said = (*NAMES, *(str(cells) for cells in range(1, len(config.candidates) + 1)))
+    words = labels.embeddings(embedding_table(model), stream.tokens)[labels.columns(said)]  # [names + values, hidden]
+    head = nn.Linear(words.shape[1], len(words)).to(model.device)
+    scale = nn.Parameter(torch.ones((), device=model.device))
 
     def path_of(step: int) -> tuple[int, ...]:
         if dense:
@@ -86,13 +90,18 @@ def teach_lines(
         batch = with_lines(stream.tokens, seed, step, recipe.images)
         _, states = packed.vision_path(batch.packed, path)
         reached = [state for number, state in zip(path, states, strict=True) if number in config.candidates]
-        steps = along(canvas_labels(batch.items, labels).to(model.device), labels, len(reached))
+        shown = canvas_labels(batch.items, labels).to(model.device)
+        steps, ends = along(shown, labels, len(reached)), shown[..., labels.places["circle"]] > 0
+        distance = sum((known == UNKNOWN).long() for known in steps)
         told, right = torch.zeros((), device=model.device), 1.0
         for number, state in enumerate(reached, start=1):
             asked = (steps[number] != UNKNOWN) & (steps[0] == UNKNOWN)
-            logits = head(F.rms_norm(canvas(state, batch.packed)[asked], state.shape[-1:]))
-            told = told + F.cross_entropy(logits, steps[number][asked]) / len(reached)
-            right = (logits.detach().argmax(-1) == steps[number][asked]).float().mean().item()
+            found = F.rms_norm(canvas(state, batch.packed)[asked], state.shape[-1:])
+            told_by = torch.where(ends[asked][:, None], scale * found @ words.T, head(found))
+            names, distances = told_by.split((len(NAMES), len(config.candidates)), dim=-1)
+            due, away = steps[number][asked], distance[asked] - 1
+            told = told + (F.cross_entropy(names, due) + F.cross_entropy(distances, away)) / len(reached)
+            right = ((names.argmax(-1) == due) & (distances.argmax(-1) == away)).float().mean().item()
         other = stream.batch(recipe.step_offset + step).packed
         with torch.no_grad():
             vision, held = before.vision_path(other, path)
@@ -103,7 +112,7 @@ def teach_lines(
 
     groups: list[Group] = [
         {"params": learning, "lr": recipe.lr, "weight_decay": 0.0},
-        {"params": [*head.parameters()], "lr": recipe.head_lr, "weight_decay": 0.0},
+        {"params": [*head.parameters(), scale], "lr": recipe.head_lr, "weight_decay": 0.0},
     ]
     curve = fit("lines", groups, loss_of, recipe.steps, decay_share=recipe.decay_share)
     model.requires_grad_(True)
@@ -115,7 +124,7 @@ def with_lines(tokens: QuestionTokens, seed: int, step: int, images: int) -> Bat
     draw, items = random.Random(f"with lines/{seed}/{step}"), list[Item]()
     while len(items) < images:
         item = stream_item("train", draw.choice(HARD), seed, draw.randrange(2**31), questions=1)
-        if item.questions[0].template.startswith(TEMPLATE):
+        if item.questions[0].template.startswith(TEMPLATES):
             items.append(item)
     return pack_items(items, tokens, 1)
 
@@ -123,8 +132,8 @@ def with_lines(tokens: QuestionTokens, seed: int, step: int, images: int) -> Bat
 def along(shown: Tensor, labels: LabelSet, steps: int) -> list[Tensor]:
     """What every cell can know of its line's label after 0, 1, ... ``steps`` layers.
 
-    A name knows itself. An arrow takes what the cell it points to knew a layer before, a digit what the one to its left
-    knew.
+    A name knows itself. An arrow takes what the cell it points to knew a layer before, a digit or the circle at the end
+    of a bar what the one to its left knew.
 
     Args:
         shown: labels of each cell [images, rows, columns, labels].
@@ -137,7 +146,7 @@ def along(shown: Tensor, labels: LabelSet, steps: int) -> list[Tensor]:
     names = shown[..., labels.columns(NAMES)]
     itself = torch.where(names.amax(-1) > 0, names.argmax(-1), UNKNOWN)
     from_above = shown[..., labels.places["up"]] > 0
-    from_left = shown[..., labels.columns(("left", *DIGITS))].amax(-1) > 0
+    from_left = shown[..., labels.columns(("left", "circle", *DIGITS))].amax(-1) > 0
     found = [itself]
     for _ in range(steps):
         known = found[-1]

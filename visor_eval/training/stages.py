@@ -20,6 +20,7 @@ from visor_eval.errors import SetupError
 from visor_eval.models.configs import text_config
 from visor_eval.models.loading import load_backbone
 from visor_eval.records.pseudo_labels import PseudoLabels
+from visor_eval.training.attention import AttentionRecipe, teach_attention
 from visor_eval.training.encoder import EncoderRecipe, align_projector, pretrain_encoder, related_embeddings
 from visor_eval.training.family import FamilyShape, build_model, build_processor, save_folder
 from visor_eval.training.initialise import add_visor, prepare_attention
@@ -49,13 +50,14 @@ TRANSPLANT_STEP, TRANSPLANT_BATCHES = 40_000_000, 6  # batches that no training 
 def foundation(
     work: Path,
     recipe: EncoderRecipe,
+    attention: AttentionRecipe | None = None,
     neighbours: NeighbourRecipe | None = None,
     shape: FamilyShape | None = None,
     tasks: tuple[str, ...] = TASKS,
     seed: int = 0,
     device: torch.device = CPU,
 ) -> None:
-    """Build the model, pretrain its encoder, align its projector, teach its first layer what stands beside what.
+    """Build and align a model, teach its tower where to look and its first layer what stands beside what.
 
     Raises:
         SetupError: there is one of another seed.
@@ -72,14 +74,16 @@ def foundation(
     prepare_attention(model, seed)
     model.to(device)  # type: ignore[arg-type]
     stream = Stream(QuestionTokens(tokenizer), tasks, "train", seed, recipe.images, questions=1)
-    labels, neighbours = LabelSet.default(), neighbours or NeighbourRecipe()
+    labels = LabelSet.default()
+    attention, neighbours = attention or AttentionRecipe(), neighbours or NeighbourRecipe()
     curves = {
         "encoder": pretrain_encoder(model, stream, labels, recipe),
         "align": align_projector(model, stream, labels, recipe),
+        "attention": teach_attention(model, stream, labels, attention),
         "neighbours": teach_neighbours(model, stream, labels, neighbours),
     }
     save_folder(model, build_processor(tokenizer), folder)
-    recipes = asdict(recipe) | {"neighbours": asdict(neighbours)}
+    recipes = asdict(recipe) | {"attention": asdict(attention), "neighbours": asdict(neighbours)}
     report = {"recipe": recipes, "curves": curves, "seconds": time.monotonic() - started, "seed": seed}
     (folder / "report.json").write_text(json.dumps(report, indent=1))
 

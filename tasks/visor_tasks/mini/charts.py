@@ -4,8 +4,8 @@ from random import Random
 
 from visor_tasks.mini.asking import say
 from visor_tasks.mini.canvas import Canvas
-from visor_tasks.mini.fields import Label, draw_labels
-from visor_tasks.mini.leaders import has_lines, leader_scene
+from visor_tasks.mini.fields import draw_labels
+from visor_tasks.mini.leaders import BarWording, bent_bars
 from visor_tasks.mini.palette import COLOR_NAMES
 from visor_tasks.mini.question import Ask, Asker, Scene
 from visor_tasks.mini.splits import value_home
@@ -15,9 +15,19 @@ HUMAN, AUGMENTED = "human_test", "augmented_test"
 
 
 def chartqa(rng: Random, split: str) -> Scene:
-    """ChartQA: read a bar's value or label, find the largest, look at the neighbour, follow a label's line."""
-    if has_lines(rng):
-        return leader_scene(rng, split, GOODS, _value_of, None)
+    """ChartQA: read a bar's value or label, find the largest, look at the neighbour; or the same of bent bars."""
+    return (_bent if rng.random() < 0.6 else _straight)(rng, split)
+
+
+def _bent(rng: Random, split: str) -> Scene:
+    def ask(template: str, question: str, answer: str) -> list[Ask]:
+        return say(template, question, answer, type=HUMAN)
+
+    wording = BarWording(say=ask, largest="Which bar is the largest?", colors=True)
+    return bent_bars(rng, split, GOODS, wording)
+
+
+def _straight(rng: Random, split: str) -> Scene:
     upright = rng.random() < 0.5
     count = rng.randint(4, 5) if upright else rng.randint(4, 7)
     labels = draw_labels(rng, rng.choice(("word", "word", "letter")), count, GOODS)
@@ -30,10 +40,6 @@ def chartqa(rng: Random, split: str) -> Scene:
         _lying(rng, canvas, labels, values, colors)
     names = [label.name for label in labels]
     return Scene(canvas=canvas, askers=_askers(names, values, colors, upright=upright))
-
-
-def _value_of(template: str, label: Label, value: str) -> list[Ask]:
-    return say(template, label.ask_value(), value, type=HUMAN)
 
 
 def _draw_heights(rng: Random, split: str, count: int) -> list[str]:

@@ -5,16 +5,14 @@ from random import Random
 from visor_tasks.mini.asking import say
 from visor_tasks.mini.canvas import Canvas
 from visor_tasks.mini.fields import Label, draw_kind, draw_labels, draw_strings
-from visor_tasks.mini.leaders import has_lines, leader_scene
+from visor_tasks.mini.leaders import BarWording, bent_bars, leader_scene
 from visor_tasks.mini.question import Ask, Asker, Scene
 from visor_tasks.mini.wording import FIELDS, GOODS, POINTERS
 
 
 def docvqa(rng: Random, split: str) -> Scene:
-    """DocVQA: forms with the label left of or above the value or joined to it by a line, and tables."""
-    if has_lines(rng):
-        return leader_scene(rng, split, (*FIELDS, *GOODS), _value_of, _field_of)
-    return rng.choices((_side, _above, _narrow, _table), (3, 2, 2, 3))[0](rng, split)
+    """DocVQA: forms with the label left of or above the value or joined to it by a line, tables, bent bars."""
+    return rng.choices((_side, _above, _narrow, _table, _joined, _bars), (12, 8, 8, 12, 15, 45))[0](rng, split)
 
 
 def _value_of(template: str, label: Label, value: str) -> list[Ask]:
@@ -23,6 +21,14 @@ def _value_of(template: str, label: Label, value: str) -> list[Ask]:
 
 def _field_of(template: str, label: Label, value: str) -> list[Ask]:
     return say(template, f"Which field has the value {value}?", label.name)
+
+
+def _joined(rng: Random, split: str) -> Scene:
+    return leader_scene(rng, split, (*FIELDS, *GOODS), _value_of, _field_of)
+
+
+def _bars(rng: Random, split: str) -> Scene:
+    return bent_bars(rng, split, (*FIELDS, *GOODS), BarWording(say=say))
 
 
 class Form:

@@ -5,7 +5,7 @@ from random import Random
 from visor_tasks.mini.asking import say
 from visor_tasks.mini.canvas import Canvas
 from visor_tasks.mini.fields import DIGITS, Label, draw_labels
-from visor_tasks.mini.leaders import has_lines, leader_scene
+from visor_tasks.mini.leaders import BarWording, bent_bars, leader_scene
 from visor_tasks.mini.question import Ask, Asker, Scene
 from visor_tasks.mini.splits import draw_values
 from visor_tasks.mini.wording import CORNERS, GOODS
@@ -15,9 +15,20 @@ TINTS = ("cyan", "tan", "white")
 
 
 def infovqa(rng: Random, split: str) -> Scene:
-    """InfographicVQA: a grid of panels, some of them joined by an arrow, or words with callout lines."""
-    if has_lines(rng):
-        return leader_scene(rng, split, GOODS, _value_of, _item_of)
+    """InfographicVQA: a grid of panels, some of them joined by an arrow; words with callout lines; bent bars."""
+    return rng.choices((_panels, _callouts, _bars), (40, 10, 50))[0](rng, split)
+
+
+def _callouts(rng: Random, split: str) -> Scene:
+    return leader_scene(rng, split, GOODS, _value_of, _item_of)
+
+
+def _bars(rng: Random, split: str) -> Scene:
+    wording = BarWording(say=say, largest="Which item is the largest?")
+    return bent_bars(rng, split, GOODS, wording)
+
+
+def _panels(rng: Random, split: str) -> Scene:
     across = 4 if rng.random() < 0.25 else rng.choice((2, 3, 3))
     down = rng.choice((2, 3))
     canvas = Canvas(14, 21 if across == 4 else 14)

@@ -1,7 +1,7 @@
-"""Labels joined to their values by leader lines that must be followed cell by cell, up to six cells long.
+"""Lines that must be followed cell by cell: from labels to their values, or as bent bars whose length is the value.
 
-Every cell of a line is an arrow that points back to the cell it comes from: to its left or above it. So what a value
-belongs to is known one cell further on with every step along the line, and not before.
+Every cell of a line is an arrow that points back to the cell it comes from: to its left or above it. So what stands at
+a line's beginning, and how far away, is known one cell further on with every step along the line, and not before.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,17 +11,27 @@ from random import Random
 from visor_tasks.mini.canvas import Canvas
 from visor_tasks.mini.fields import DIGITS, Label, draw_labels
 from visor_tasks.mini.glyphs import halves
+from visor_tasks.mini.palette import COLOR_NAMES, SHAPES
 from visor_tasks.mini.question import Ask, Asker, Scene
-from visor_tasks.mini.splits import draw_values
+from visor_tasks.mini.splits import draw_values, pair_home
 
-TEMPLATE = "line_"  # how the templates begin; the number of arrows follows
-SHARE = 0.6  # of the scenes of three hard tasks; of OCRBench, which has ten kinds of question, half
+TEMPLATES = ("line_", "length_")  # how the templates begin; they end with the number of arrows
 LINES = 6  # in a scene
-LONGEST = 6  # arrows in a line
+LONGEST = 9  # arrows between a label and its value
+CELLS = (3, 7)  # of the shortest and the longest bar
 BENDS = 0.8  # share of a line's cells at which it turns
 SIZE = 14  # cells on each side
 Cell = tuple[int, int]
 AskOf = Callable[[str, Label, str], list[Ask]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BarWording:
+    """How a task asks for bent bars; what it has no question for is None."""
+
+    say: Callable[[str, str, str], list[Ask]]  # (template, question, answer)
+    largest: str | None = None
+    colors: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +41,6 @@ class Route:
     start: Cell
     arrows: tuple[tuple[Cell, str], ...]
     end: Cell
-
-
-def has_lines(rng: Random) -> bool:
-    """Whether a chart, an infographic or a document is one of these scenes: three in five are."""
-    return rng.random() < SHARE
 
 
 def leader_scene(rng: Random, split: str, words: Sequence[str], ask_value: AskOf, ask_label: AskOf | None) -> Scene:
@@ -51,7 +56,7 @@ def leader_scene(rng: Random, split: str, words: Sequence[str], ask_value: AskOf
     labels = draw_labels(rng, "word", LINES, words)
     values = draw_values(rng, split, [DIGITS] * LINES, [2] * LINES)
     canvas = Canvas(SIZE, SIZE)
-    routes = _routes(rng, [len(halves(label.name)) for label in labels])
+    routes = _routes(rng, [len(halves(label.name)) for label in labels], None, 2)
     for label, value, route in zip(labels, values, routes, strict=True):
         label.draw(canvas, *route.start)
         for cell, way in route.arrows:
@@ -61,7 +66,7 @@ def leader_scene(rng: Random, split: str, words: Sequence[str], ask_value: AskOf
     def asker(ask: AskOf) -> Asker:
         def draw(rng: Random) -> list[Ask]:
             place = rng.randrange(LINES)
-            return ask(f"{TEMPLATE}{len(routes[place].arrows)}", labels[place], values[place])
+            return ask(f"line_{len(routes[place].arrows)}", labels[place], values[place])
 
         return draw
 
@@ -69,13 +74,68 @@ def leader_scene(rng: Random, split: str, words: Sequence[str], ask_value: AskOf
     return Scene(canvas=canvas, askers=askers if ask_label is None else [*askers, (1.0, asker(ask_label))])
 
 
-def _routes(rng: Random, widths: list[int]) -> list[Route]:
-    """Lines of random lengths that do not touch each other's cells; every length is equally likely."""
+def bent_bars(rng: Random, split: str, words: Sequence[str], wording: BarWording) -> Scene:
+    """A page of bent bars: each starts at its label and ends with a coloured circle; its value is its number of cells.
+
+    Args:
+        rng: draws the scene.
+        split: whose reserved (colour, circle) pairs it may hold.
+        words: labels are drawn from these.
+        wording: how the task asks.
+    """
+    labels = draw_labels(rng, "word", LINES, words)
+    colors = _circle_colors(rng, split)
+    lengths = [rng.randint(*CELLS) for _ in labels]
+    canvas = Canvas(SIZE, SIZE)
+    routes = _routes(rng, [len(halves(label.name)) for label in labels], [length - 1 for length in lengths], 1)
+    for label, color, route in zip(labels, colors, routes, strict=True):
+        label.draw(canvas, *route.start)
+        for cell, way in route.arrows:
+            canvas.icon(*cell, way)
+        canvas.icon(*route.end, "circle", color)
+    names = [label.name for label in labels]
+    longest = lengths.index(max(lengths))
+
+    def value(rng: Random) -> list[Ask]:
+        place = rng.randrange(LINES)
+        return wording.say(f"length_{lengths[place]}", labels[place].ask_value(), str(lengths[place]))
+
+    def value_of_color(rng: Random) -> list[Ask]:
+        place = rng.randrange(LINES)
+        question = f"What is the value of the {colors[place]} bar?"
+        return wording.say(f"length_color_{lengths[place]}", question, str(lengths[place]))
+
+    def label_of_color(rng: Random) -> list[Ask]:
+        place = rng.randrange(LINES)
+        return wording.say("length_color_label", f"What is the label of the {colors[place]} bar?", names[place])
+
+    askers: list[tuple[float, Asker]] = [(3, value)]
+    if wording.colors:
+        askers += [(2, value_of_color), (1, label_of_color)]
+    if (question := wording.largest) is not None and lengths.count(max(lengths)) == 1:
+        longest = names[lengths.index(max(lengths))]
+        askers.append((0.5, lambda _: wording.say("length_largest", question, longest)))
+    return Scene(canvas=canvas, askers=askers)
+
+
+def _circle_colors(rng: Random, split: str) -> list[str]:
+    """A colour for each bar's circle; outside training one of these combinations is reserved for the split."""
+    homes = {color: pair_home(color, SHAPES.index("circle")) for color in COLOR_NAMES}
+    own = [color for color, home in homes.items() if home == split]
+    free = rng.sample([color for color, home in homes.items() if home is None], LINES - len(own))
+    return rng.sample([*own, *free], LINES)
+
+
+def _routes(rng: Random, widths: list[int], lengths: list[int] | None, end: int) -> list[Route]:
+    """Lines that do not share cells, from labels of these widths to something ``end`` cells wide.
+
+    Without ``lengths`` every number of arrows up to the longest is equally likely for each.
+    """
     while True:
         taken: set[Cell] = set()
         found = []
-        for width in widths:
-            route = _route(rng, taken, width, rng.randint(1, LONGEST))
+        for width, length in zip(widths, lengths or [rng.randint(1, LONGEST) for _ in widths], strict=True):
+            route = _route(rng, taken, width, length, end)
             if route is None:
                 break
             found.append(route)
@@ -83,7 +143,7 @@ def _routes(rng: Random, widths: list[int]) -> list[Route]:
             return found
 
 
-def _route(rng: Random, taken: set[Cell], width: int, length: int) -> Route | None:
+def _route(rng: Random, taken: set[Cell], width: int, length: int, wide: int) -> Route | None:
     """A free line of ``length`` arrows; its cells are then taken. None: not found in some tries."""
     for _ in range(60):
         row, column = rng.randrange(SIZE), rng.randrange(SIZE - width)
@@ -94,8 +154,8 @@ def _route(rng: Random, taken: set[Cell], width: int, length: int) -> Route | No
             at = (at[0] + 1, at[1]) if way == "up" else (at[0], at[1] + 1)
             arrows.append((at, way))
         end = (at[0], at[1] + 1)
-        used = [*cells, *(cell for cell, _ in arrows), end, (end[0], end[1] + 1)]
-        beside = (end[0], end[1] + 2)  # stays blank, so that the value ends
+        used = [*cells, *(cell for cell, _ in arrows), *((end[0], end[1] + offset) for offset in range(wide))]
+        beside = (end[0], end[1] + wide)  # stays blank, so that the value ends
         before = (row, column - 1)
         inside = all(r < SIZE and c < SIZE for r, c in used)
         if inside and not taken & {*used, beside, before}:
@@ -105,7 +165,7 @@ def _route(rng: Random, taken: set[Cell], width: int, length: int) -> Route | No
 
 
 def _ways(rng: Random, length: int) -> list[str]:
-    """Where a line's arrows point. It bends at four of five cells, and ends with one that points left, at a value."""
+    """Where a line's arrows point. It bends at four of five cells, and ends with one that points left."""
     ways = ["left"] * min(length, 1)
     while len(ways) < length:
         other = "up" if ways[0] == "left" else "left"
