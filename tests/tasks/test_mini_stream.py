@@ -214,7 +214,7 @@ def test_bent_bars_have_the_values_that_are_asked_for() -> None:
                 assert ends[words[-2]][1] == int(answer)
             else:
                 assert values[words[-1]] == int(answer)
-            told[question.template.rstrip("_1234567")] += 1
+            told[question.template.rstrip("_123456789")] += 1
     assert len(told) == 4
 
 

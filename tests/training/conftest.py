@@ -81,6 +81,6 @@ def short(name, **changes):
 def work(tmp_path, tokenizer, processor):
     """A work folder with an untrained foundation."""
     save_folder(build_model(tokenizer, TINY, seed=1), processor, tmp_path / FOUNDATION)
-    report = {"recipe": {}, "curves": {"encoder": [{"step": 9}]}, "seconds": 1.0}
+    report = {"recipe": {}, "steps": 10, "seconds": 1.0}
     (tmp_path / FOUNDATION / "report.json").write_text(json.dumps(report))
     return tmp_path

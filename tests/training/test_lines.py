@@ -2,18 +2,23 @@
 
 from dataclasses import replace
 
+import pytest
 import torch
 
 from tests.training.conftest import TASKS, short
+from visor_eval.commands.train import Job, run
+from visor_eval.errors import SetupError
 from visor_eval.harness.checkpoints import embedded_folder
 from visor_eval.training import stages
 from visor_eval.training.labels import LabelSet, canvas_labels
 from visor_eval.training.lines import NAMES, UNKNOWN, LinesRecipe, along, teach_lines, with_lines
+from visor_eval.training.processes import Processes
 from visor_eval.training.recipes import LANGUAGE
 from visor_eval.training.state import STATE
 from visor_eval.training.stream import QuestionTokens, Stream
 from visor_eval.visor.config import VisorConfig
 from visor_tasks.mini.canvas import Canvas
+from visor_tasks.mini.leaders import LONGEST
 from visor_tasks.mini.question import Item
 
 CONFIG = VisorConfig(candidates=(1, 4), read_layers=(2, 5), configurations=((1,), (1, 4)))
@@ -43,8 +48,8 @@ def test_a_name_travels_one_cell_per_layer():
 
 def test_a_value_knows_its_label_after_as_many_layers_as_its_template_says(tokenizer):
     """The generator's own answers, from its own labels."""
-    batch, labels = with_lines(QuestionTokens(tokenizer), 3, 0, 40), LabelSet.default()
-    found = along(canvas_labels(batch.items, labels), labels, 8)
+    batch, labels = with_lines(QuestionTokens(tokenizer), 3, 0, 60), LabelSet.default()
+    found = along(canvas_labels(batch.items, labels), labels, LONGEST + 1)
     checked = 0
     for number, item in enumerate(batch.items):
         question = item.questions[0]
@@ -108,4 +113,18 @@ def test_a_shipped_member_can_be_gone_on_from(tmp_path):
     assert (tmp_path / "fresh" / "base" / STATE).exists()
     member, _, progress = stages.load_member(tmp_path / "fresh", LANGUAGE["base"])
     assert progress.step > 1000
+    assert progress.adopted == "visor-tiny"
     assert member.visor is not None
+    with pytest.raises(SetupError, match="is there already"):
+        stages.adopt(tmp_path / "fresh", LANGUAGE["base"], folder)
+    with pytest.raises(SetupError, match="has VISOR's added blocks"):
+        stages.adopt(tmp_path / "fresh", LANGUAGE["dense-base"], folder)
+
+
+def test_adopting_is_a_flag_of_language_stages(tmp_path):
+    job = Job(work=tmp_path, output=tmp_path, processes=Processes(torch.device("cpu")), adopted="visor-tiny")
+    assert run("lines", job) == tmp_path / "lines"
+    assert (tmp_path / "lines" / STATE).exists()
+    for stage in ("foundation", "visor/router", "export", "family"):
+        with pytest.raises(SetupError, match="--adopt belongs to a language stage"):
+            run(stage, job)

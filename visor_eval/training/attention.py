@@ -19,7 +19,7 @@ from visor_eval.core.tokens import Need
 from visor_eval.models.capture import TowerCapture
 from visor_eval.models.configs import used_blocks, vision_config
 from visor_eval.models.llava_onevision import LlavaOnevision
-from visor_eval.training.fitting import START_BIAS, Group, fit
+from visor_eval.training.fitting import Group, fit, label_head
 from visor_eval.training.labels import LabelSet, cell_labels
 from visor_eval.training.stream import Batch, Stream
 
@@ -63,9 +63,8 @@ def teach_attention(
     model.requires_grad_(False)
     tower.requires_grad_(True)
     draw_queries_and_keys(model, stream.seed)
-    head = nn.Linear(vision_config(model.config).hidden_size, len(labels.words)).to(device)
+    head = label_head(vision_config(model.config).hidden_size, len(labels.words), stream.seed).to(device)
     nn.init.zeros_(head.weight)
-    nn.init.constant_(head.bias, START_BIAS)
     weights = stream.weights(recipe.task_weights)
 
     def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:

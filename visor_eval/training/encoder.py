@@ -14,7 +14,7 @@ from transformers import LlavaOnevisionForConditionalGeneration, PreTrainedToken
 from visor_eval.models.configs import text_config
 from visor_eval.models.llava_onevision import LlavaOnevision
 from visor_eval.training.family import SIDE
-from visor_eval.training.fitting import START_BIAS, Group, fit
+from visor_eval.training.fitting import Group, fit, label_head
 from visor_eval.training.labels import LabelSet, cell_labels
 from visor_eval.training.stream import Stream
 
@@ -72,8 +72,7 @@ def pretrain_encoder(
     """
     tower, backbone, device = model.model.vision_tower, LlavaOnevision(model), model.device
     target_of = AlignmentTarget(model, stream, labels, recipe)
-    head = nn.Linear(tower.config.hidden_size, len(labels.words)).to(device)
-    nn.init.constant_(head.bias, START_BIAS)
+    head = label_head(tower.config.hidden_size, len(labels.words), stream.seed).to(device)
     parameters = [*tower.parameters(), *model.model.multi_modal_projector.parameters(), *head.parameters()]
 
     def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:

@@ -19,11 +19,14 @@ from visor_eval.visor.checkpoint import save_visor
 AIDS = (
     "encoder pretrained on the generator's labels of every 8 x 8 px cell, then frozen",
     "projector aligned with the token embeddings of the words a patch shows, plus a row + column code",
+    "tower taught to attend to what its tile shows, the projector's output held",
     "first decoder layer taught, before any question, which words stand nearest left of and above each cell",
     "spellings of one word (with a space, capitalised) start from nearly the same embedding",
     "added blocks start with W_k = W_q; in them and in stock layers values pass through (W_o = a W_v^T)",
     "gates of the added blocks start open (1.0)",
     "cross-attention-only and dense steps are mixed into universal training (a deviation from the paper)",
+    "layers that may update vision tokens taught to follow lines, one cell per layer; the circle at a bar's end shows "
+    "the bar's label and length",
     "dense members go on from VISOR's base, the attention of its added blocks moved into stock layers; "
     "stage 2's blocks start from these layers, gates half open",
     "several questions share one image's vision tokens in a training step",

@@ -12,6 +12,14 @@ log = logging.getLogger(__name__)
 START_BIAS = -4.0  # of heads that tell labels: few are true of a cell
 
 
+def label_head(width: int, labels: int, seed: int, bias: float = START_BIAS) -> nn.Linear:
+    """A linear head that is thrown away later, the same for the same seed [..., width] -> [..., labels]."""
+    head = nn.Linear(width, labels)
+    nn.init.normal_(head.weight, std=width**-0.5, generator=torch.Generator().manual_seed(seed))
+    nn.init.constant_(head.bias, bias)
+    return head
+
+
 class Group(TypedDict):
     """Parameters with one learning rate and one weight decay."""
 

@@ -9,6 +9,7 @@ bar's label and length as printed words are shown, by their embeddings. What the
 
 import copy
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from transformers import LlavaOnevisionForConditionalGeneration
 
 from visor_eval.training.encoder import embedding_table
-from visor_eval.training.fitting import Group, fit
+from visor_eval.training.fitting import Group, fit, label_head
 from visor_eval.training.labels import LabelSet, canvas_labels
 from visor_eval.training.neighbours import canvas
 from visor_eval.training.packed import PackedModel
@@ -74,10 +75,7 @@ def teach_lines(
     learning = [parameter for number in config.candidates for parameter in inner.layers[number - 1].parameters()]
     for parameter in learning:
         parameter.requires_grad_(True)
-    said = (*NAMES, *(str(cells) for cells in range(1, len(config.candidates) + 1)))
-    words = labels.embeddings(embedding_table(model), stream.tokens)[labels.columns(said)]  # [names + values, hidden]
-    head = nn.Linear(words.shape[1], len(words)).to(model.device)
-    scale = nn.Parameter(torch.ones((), device=model.device))
+    tell = Telling.of(model, labels, stream, len(config.candidates))
 
     def path_of(step: int) -> tuple[int, ...]:
         if dense:
@@ -90,18 +88,8 @@ def teach_lines(
         batch = with_lines(stream.tokens, seed, step, recipe.images)
         _, states = packed.vision_path(batch.packed, path)
         reached = [state for number, state in zip(path, states, strict=True) if number in config.candidates]
-        shown = canvas_labels(batch.items, labels).to(model.device)
-        steps, ends = along(shown, labels, len(reached)), shown[..., labels.places["circle"]] > 0
-        distance = sum((known == UNKNOWN).long() for known in steps)
-        told, right = torch.zeros((), device=model.device), 1.0
-        for number, state in enumerate(reached, start=1):
-            asked = (steps[number] != UNKNOWN) & (steps[0] == UNKNOWN)
-            found = F.rms_norm(canvas(state, batch.packed)[asked], state.shape[-1:])
-            told_by = torch.where(ends[asked][:, None], scale * found @ words.T, head(found))
-            names, distances = told_by.split((len(NAMES), len(config.candidates)), dim=-1)
-            due, away = steps[number][asked], distance[asked] - 1
-            told = told + (F.cross_entropy(names, due) + F.cross_entropy(distances, away)) / len(reached)
-            right = ((names.argmax(-1) == due) & (distances.argmax(-1) == away)).float().mean().item()
+        states = [canvas(each, batch.packed) for each in reached]
+        told, right = tell.loss(states, canvas_labels(batch.items, labels).to(model.device), labels)
         other = stream.batch(recipe.step_offset + step).packed
         with torch.no_grad():
             vision, held = before.vision_path(other, path)
@@ -112,11 +100,51 @@ def teach_lines(
 
     groups: list[Group] = [
         {"params": learning, "lr": recipe.lr, "weight_decay": 0.0},
-        {"params": [*head.parameters(), scale], "lr": recipe.head_lr, "weight_decay": 0.0},
+        {"params": [*tell.head.parameters(), tell.scale], "lr": recipe.head_lr, "weight_decay": 0.0},
     ]
     curve = fit("lines", groups, loss_of, recipe.steps, decay_share=recipe.decay_share)
     model.requires_grad_(True)
     return curve
+
+
+@dataclass(frozen=True, kw_only=True)
+class Telling:
+    """How a vision token on a line tells its label and how far it is: logits of ``NAMES``, then of 1, 2, ... cells."""
+
+    head: nn.Linear  # of every cell but the circles, the same behind every layer
+    words: Tensor  # embeddings of the names and the digits, which a circle shows [names + distances, hidden]
+    scale: nn.Parameter  # of a circle's logits
+
+    @classmethod
+    def of(
+        cls, model: LlavaOnevisionForConditionalGeneration, labels: LabelSet, stream: Stream, farthest: int
+    ) -> "Telling":
+        """For distances up to ``farthest`` cells."""
+        said = (*NAMES, *(str(cells) for cells in range(1, farthest + 1)))
+        words = labels.embeddings(embedding_table(model), stream.tokens)[labels.columns(said)]
+        head = label_head(words.shape[1], len(said), stream.seed, bias=0.0).to(model.device)
+        return cls(head=head, words=words, scale=nn.Parameter(torch.ones((), device=model.device)))
+
+    def loss(self, states: Sequence[Tensor], shown: Tensor, labels: LabelSet) -> tuple[Tensor, float]:
+        """Mean cross-entropy of what can be known, and the share told rightly after the last layer.
+
+        Args:
+            states: behind the first, second, ... layer that updates vision tokens [images, rows, columns, hidden].
+            shown: labels of each cell [images, rows, columns, labels].
+            labels: what the columns of ``shown`` mean.
+        """
+        steps, circle = along(shown, labels, len(states)), shown[..., labels.places["circle"]] > 0
+        distance = torch.stack([known == UNKNOWN for known in steps]).sum(0)
+        total, right = torch.zeros((), device=shown.device), 1.0
+        for known, state in zip(steps[1:], states, strict=True):
+            asked = (known != UNKNOWN) & (steps[0] == UNKNOWN)
+            found = F.rms_norm(state[asked], state.shape[-1:])
+            told = torch.where(circle[asked][:, None], self.scale * found @ self.words.T, self.head(found))
+            names, cells = told[:, : len(NAMES)], told[:, len(NAMES) :]
+            name, away = known[asked], distance[asked] - 1
+            total = total + F.cross_entropy(names, name) + F.cross_entropy(cells, away)
+            right = ((names.argmax(-1) == name) & (cells.argmax(-1) == away)).float().mean().item()
+        return total / len(states), right
 
 
 def with_lines(tokens: QuestionTokens, seed: int, step: int, images: int) -> Batch:

@@ -168,11 +168,11 @@ def _plans(member: Member, recipe: LanguageRecipe) -> dict[str, StepPlan]:
 def _lineage(work: Path, recipe: LanguageRecipe, progress: Progress) -> list[tuple[LanguageRecipe, Progress]]:
     """The stages behind a member and how far each had come when the next went on from it, first one first."""
     found = [(recipe, progress)]
-    while recipe.start != FOUNDATION:
+    while recipe.start != FOUNDATION and not progress.adopted:
         name = STATE if recipe.start_step is None else state_name(recipe.start_step)
-        state = work / recipe.start / name
+        progress = read_progress(work / recipe.start / name)
         recipe = LANGUAGE[recipe.start]
-        found.append((recipe, read_progress(state)))
+        found.append((recipe, progress))
     return found[::-1]
 
 
@@ -183,7 +183,7 @@ def _foundation(work: Path, notes: Mapping[str, str]) -> dict[str, object]:
         "stage": FOUNDATION,
         "recipe": report["recipe"],
         "seconds": round(report["seconds"]),
-        "steps": sum(curve[-1]["step"] + 1 for curve in report["curves"].values()),
+        "steps": report["steps"],
         "images": "-",
         "questions": "-",
     }
@@ -191,7 +191,9 @@ def _foundation(work: Path, notes: Mapping[str, str]) -> dict[str, object]:
 
 def _stage(recipe: LanguageRecipe, progress: Progress, notes: Mapping[str, str]) -> dict[str, object]:
     return {
-        "note": notes.get(recipe.name, "one run of the recipe"),
+        "note": notes.get(
+            recipe.name, f"taken from {progress.adopted}" if progress.adopted else "one run of the recipe"
+        ),
         "stage": recipe.name,
         "steps": progress.step,
         "images": progress.images,
@@ -223,7 +225,7 @@ def _on_dev(
     member: Member, processor: LlavaOnevisionProcessor, plans: Mapping[str, StepPlan], images: int
 ) -> dict[str, dict[str, Tally]]:
     _, dev = stages.streams(processor, LanguageRecipe(name="dev", steps=1))
-    packed = PackedModel(member.model, member.visor, torch.bfloat16)
+    packed = PackedModel(member.model, member.visor, torch.bfloat16, compiled=True)
     found = evaluate(packed, evaluation_batches(dev, images), plans)
     for plan, tallies in found.items():
         scores = {key: 100 * tally.accuracy for key, tally in tallies.items() if "/" not in key}

@@ -10,12 +10,12 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import LlavaOnevisionForConditionalGeneration
 
 from visor_eval.models.configs import text_config
 from visor_eval.training.family import SIDE
-from visor_eval.training.fitting import START_BIAS, Group, fit
+from visor_eval.training.fitting import Group, fit, label_head
 from visor_eval.training.labels import LabelSet, canvas_labels
 from visor_eval.training.packed import PackedBatch, PackedModel
 from visor_eval.training.stream import Stream
@@ -48,8 +48,7 @@ def teach_neighbours(
     """
     packed = PackedModel(model, compute=torch.bfloat16 if recipe.bfloat16 else torch.float32)
     layer, device = model.model.language_model.layers[0], model.device
-    head = nn.Linear(text_config(model.config).hidden_size, 2 * len(labels.words)).to(device)
-    nn.init.constant_(head.bias, START_BIAS)
+    head = label_head(text_config(model.config).hidden_size, 2 * len(labels.words), stream.seed).to(device)
     model.requires_grad_(False)
     learning = [*layer.parameters()]
     for parameter in learning:

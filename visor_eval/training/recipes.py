@@ -22,8 +22,8 @@ from visor_eval.training.lines import LinesRecipe
 
 Configuration = tuple[int, ...]
 Learns = Literal["all", "blocks", "projector"]
-BASE_STEPS, LINES_STEPS, BRANCH_STEPS = 12_500, 3_500, 800
-HALF_WAY, HALF_LINES_STEPS = 5_750, 1_850  # with its branch, visor-half has half of visor's steps
+BASE_STEPS, LINES_STEPS, BRANCH_STEPS = 12_500, 2_400, 800
+HALF_WAY, HALF_LINES_STEPS = 5_750, 1_300  # with its branch, visor-half has half of visor's steps
 DENSE_START, DENSE_BASE_STEPS = 11_000, 4_000
 DENSE_SEED = 50  # so that the dense members meet other scenes than those whose weights they go on from
 FOUNDATION = "foundation"

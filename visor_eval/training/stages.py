@@ -84,7 +84,13 @@ def foundation(
     }
     save_folder(model, build_processor(tokenizer), folder)
     recipes = asdict(recipe) | {"attention": asdict(attention), "neighbours": asdict(neighbours)}
-    report = {"recipe": recipes, "curves": curves, "seconds": time.monotonic() - started, "seed": seed}
+    report = {
+        "recipe": recipes,
+        "curves": curves,
+        "steps": sum(curve[-1]["step"] + 1 for curve in curves.values()),
+        "seconds": time.monotonic() - started,
+        "seed": seed,
+    }
     (folder / "report.json").write_text(json.dumps(report, indent=1))
 
 
@@ -176,16 +182,18 @@ def adopt(work: Path, recipe: LanguageRecipe, folder: Path) -> None:
     backbone = load_backbone(folder)
     model = cast("LlavaOnevisionForConditionalGeneration", backbone.model)
     if (read_visor_config(folder) is not None) != recipe.visor:
-        raise SetupError(
-            f"{folder.name} {'lacks' if recipe.visor else 'has'} the added blocks of VISOR: not {recipe.name}"
-        )
+        held = "lacks" if recipe.visor else "has"
+        raise SetupError(f"{folder.name} {held} VISOR's added blocks: it cannot be what {recipe.name} has come to")
     modules = load_visor(folder, model) if recipe.visor else None
+    first, *told = json.loads((folder / "card.json").read_text())["stages"]
     if not (work / FOUNDATION / "config.json").exists():
         save_folder(model, backbone.processor, work / FOUNDATION)
-    told = json.loads((folder / "card.json").read_text())["stages"]
-    counts = {key: sum(int(each[key]) for each in told[1:]) for key in ("images", "questions", "seconds")}
-    steps = sum(int(each["steps"]) for each in told[1:])
-    save_state(file, Member(model, modules).parameters(), None, Progress(step=steps, seed=recipe.seed, **counts))
+        report = {"recipe": first["recipe"], "steps": first["steps"], "seconds": first["seconds"]}
+        (work / FOUNDATION / "report.json").write_text(json.dumps(report, indent=1))
+    counts = {key: sum(int(each[key]) for each in told) for key in ("images", "questions", "seconds")}
+    steps = sum(int(each["steps"]) for each in told)
+    progress = Progress(step=steps, seed=recipe.seed, adopted=folder.name, **counts)
+    save_state(file, Member(model, modules).parameters(), None, progress)
 
 
 def existing(state: Path, stage: str, work: Path) -> Path:

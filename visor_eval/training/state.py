@@ -25,6 +25,7 @@ class Progress:
     accuracy: dict[str, float] = field(default_factory=dict)  # per task, smoothed over training batches
     seed: int | None = None  # of the recipe; None: the state is older than this field
     hardware: str = ""  # what the latest steps ran on; empty: likewise
+    adopted: str = ""  # the checkpoint this was taken from, which counts as the beginning; empty: it was trained
 
 
 def state_name(step: int) -> str:

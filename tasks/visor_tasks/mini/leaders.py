@@ -18,7 +18,7 @@ from visor_tasks.mini.splits import draw_values, pair_home
 TEMPLATES = ("line_", "length_")  # how the templates begin; they end with the number of arrows
 LINES = 6  # in a scene
 LONGEST = 9  # arrows between a label and its value
-CELLS = (3, 7)  # of the shortest and the longest bar
+CELLS = (3, 9)  # of the shortest and the longest bar
 BENDS = 0.8  # share of a line's cells at which it turns
 SIZE = 14  # cells on each side
 Cell = tuple[int, int]

@@ -5,7 +5,7 @@ from random import Random
 from visor_tasks.mini.asking import say
 from visor_tasks.mini.canvas import Canvas
 from visor_tasks.mini.fields import DIGITS, MIXED, Label, draw_labels
-from visor_tasks.mini.leaders import leader_scene
+from visor_tasks.mini.leaders import BarWording, bent_bars, leader_scene
 from visor_tasks.mini.palette import COLOR_NAMES
 from visor_tasks.mini.question import Ask, Asker, Scene
 from visor_tasks.mini.signs import ink_on
@@ -24,17 +24,24 @@ SPELLED = tuple(word.upper() for word in (*FIELDS, *GOODS, *SIGNS))
 
 
 def ocrbench(rng: Random, split: str) -> Scene:
-    """OCRBench: a strip with three kinds of text, a page with signs above a receipt, or one with lines."""
-    return rng.choices((_strip, _lines, _page), (3, 5, 2))[0](rng, split)
+    """OCRBench: a strip with three kinds of text, a page with signs above a receipt, joined labels or bent bars."""
+    return rng.choices((_strip, _page, _joined, _bars), (12, 8, 8, 12))[0](rng, split)
 
 
-def _lines(rng: Random, split: str) -> Scene:
+def _joined(rng: Random, split: str) -> Scene:
     return leader_scene(rng, split, (*FIELDS, *GOODS), _document, None)
 
 
+def _bars(rng: Random, split: str) -> Scene:
+    return bent_bars(rng, split, GOODS, BarWording(say=_of_document))
+
+
+def _of_document(template: str, question: str, answer: str) -> list[Ask]:
+    return say(template, question, answer, question_type="Doc-oriented VQA", dataset="docVQA")
+
+
 def _document(template: str, label: Label, value: str) -> list[Ask]:
-    kind = "Doc-oriented VQA"
-    return say(template, f"What is the value of {label.name}?", value, question_type=kind, dataset="docVQA")
+    return _of_document(template, f"What is the value of {label.name}?", value)
 
 
 def _strip(rng: Random, split: str) -> Scene:
