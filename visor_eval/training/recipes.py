@@ -24,7 +24,7 @@ Configuration = tuple[int, ...]
 Learns = Literal["all", "blocks", "projector"]
 BASE_STEPS, LINES_STEPS, BRANCH_STEPS = 12_500, 2_400, 800
 HALF_WAY, HALF_LINES_STEPS = 5_750, 1_300  # with its branch, visor-half has half of visor's steps
-DENSE_START, DENSE_BASE_STEPS = 11_000, 4_000
+DENSE_START, DENSE_BASE_STEPS, DENSE_LINES_STEPS = 11_000, 4_000, 3_600
 DENSE_SEED = 50  # so that the dense members meet other scenes than those whose weights they go on from
 FOUNDATION = "foundation"
 
@@ -158,16 +158,16 @@ def _language() -> Mapping[str, LanguageRecipe]:
     base, dense_base = universal(), dense()
     lines = on(base, "lines", LINES_STEPS, cross_only_share=0.2, dense_share=0.0)
     half = replace(lines, name="half-lines", start_step=HALF_WAY, steps=HALF_LINES_STEPS)
-    dense_lines = on(dense_base, "dense-lines", LINES_STEPS)
+    dense_lines = on(dense_base, "dense-lines", DENSE_LINES_STEPS)
     scales = ((), *((M3(factor=scale),) for scale in (4.0, 8.0, 16.0)))
     found = [
         base,
         lines,
-        branch(lines, "visor", BRANCH_STEPS),
-        branch(lines, "visor-tr2", BRANCH_STEPS, packing=2.0),
-        branch(lines, "visor-tr4", BRANCH_STEPS, packing=4.0),
+        branch(lines, "visor", BRANCH_STEPS, cross_only_share=0.25),
+        branch(lines, "visor-tr2", BRANCH_STEPS, cross_only_share=0.25, packing=2.0),
+        branch(lines, "visor-tr4", BRANCH_STEPS, cross_only_share=0.25, packing=4.0),
         half,
-        branch(half, "visor-half", BRANCH_STEPS),
+        branch(half, "visor-half", BRANCH_STEPS, cross_only_share=0.25),
         dense_base,
         dense_lines,
         branch(dense_lines, "dense", BRANCH_STEPS),

@@ -190,9 +190,17 @@ def adopt(work: Path, recipe: LanguageRecipe, folder: Path) -> None:
         save_folder(model, backbone.processor, work / FOUNDATION)
         report = {"recipe": first["recipe"], "steps": first["steps"], "seconds": first["seconds"]}
         (work / FOUNDATION / "report.json").write_text(json.dumps(report, indent=1))
-    counts = {key: sum(int(each[key]) for each in told) for key in ("images", "questions", "seconds")}
-    steps = sum(int(each["steps"]) for each in told)
-    progress = Progress(step=steps, seed=recipe.seed, adopted=folder.name, **counts)
+    steps, images, questions, seconds = (
+        sum(int(each[key]) for each in told) for key in ("steps", "images", "questions", "seconds")
+    )
+    progress = Progress(
+        step=steps,
+        images=images,
+        questions=questions,
+        seconds=seconds,
+        seed=recipe.seed,
+        adopted=folder.name,
+    )
     save_state(file, Member(model, modules).parameters(), None, progress)
 
 
