@@ -15,7 +15,7 @@ from visor_tasks.mini.palette import COLOR_NAMES, SHAPES
 from visor_tasks.mini.question import Ask, Asker, Scene
 from visor_tasks.mini.splits import draw_values, pair_home
 
-TEMPLATES = ("line_", "length_")  # how the templates begin; they end with the number of arrows
+TEMPLATES = ("line_", "length", "label_of_bar_color", "longest")  # how the templates begin
 LINES = 6  # in a scene
 LONGEST = 9  # arrows between a label and its value
 CELLS = (3, 9)  # of the shortest and the longest bar
@@ -98,23 +98,23 @@ def bent_bars(rng: Random, split: str, words: Sequence[str], wording: BarWording
 
     def value(rng: Random) -> list[Ask]:
         place = rng.randrange(LINES)
-        return wording.say(f"length_{lengths[place]}", labels[place].ask_value(), str(lengths[place]))
+        return wording.say("length", labels[place].ask_value(), str(lengths[place]))
 
     def value_of_color(rng: Random) -> list[Ask]:
         place = rng.randrange(LINES)
         question = f"What is the value of the {colors[place]} bar?"
-        return wording.say(f"length_color_{lengths[place]}", question, str(lengths[place]))
+        return wording.say("length_of_color", question, str(lengths[place]))
 
     def label_of_color(rng: Random) -> list[Ask]:
         place = rng.randrange(LINES)
-        return wording.say("length_color_label", f"What is the label of the {colors[place]} bar?", names[place])
+        return wording.say("label_of_bar_color", f"What is the label of the {colors[place]} bar?", names[place])
 
     askers: list[tuple[float, Asker]] = [(3, value)]
     if wording.colors:
         askers += [(2, value_of_color), (1, label_of_color)]
     if (question := wording.largest) is not None and lengths.count(max(lengths)) == 1:
         longest = names[lengths.index(max(lengths))]
-        askers.append((0.5, lambda _: wording.say("length_largest", question, longest)))
+        askers.append((0.5, lambda _: wording.say("longest", question, longest)))
     return Scene(canvas=canvas, askers=askers)
 
 
