@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from visor_tasks.mini import TASKS, stream_item
+from visor_tasks.mini import HARD, TASKS, stream_item
 from visor_tasks.mini import freeze as frozen
 from visor_tasks.mini.rows import rows
 
@@ -48,6 +48,18 @@ def test_frozen_rows_are_distinct_scenes_that_no_training_stream_shows(task: str
     assert len(set(hashes)) == len(hashes) / (2 if task == "mme" else 1)
     for split in ("train", "dev"):
         assert not set(hashes) & {stream_item(split, task, 0, index).scene_hash for index in range(100)}
+
+
+@pytest.mark.parametrize("task", HARD)
+def test_who_never_looks_is_seldom_right_on_hard_tasks(task: str, manifest: dict) -> None:
+    """A template that told its answer would raise the chance level to 100."""
+    samples = frozen.read_parquet(frozen.DATA / f"{task}.parquet")
+    right = 0
+    for row in samples:
+        answers = row["answers"] if "answers" in row else row["answer"]
+        said = manifest["blind_answers"][task][row["template"]]
+        right += said in (answers if isinstance(answers, list) else [answers])
+    assert right < 0.15 * len(samples)
 
 
 def test_mme_comes_in_pairs_and_pope_is_balanced() -> None:
