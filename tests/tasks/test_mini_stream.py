@@ -7,7 +7,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from visor_tasks.mini import EASY, HARD, TASKS, Item, leaders, stream_item
+from visor_tasks.mini import EASY, HARD, TASKS, Item, lines, stream_item
 from visor_tasks.mini.asking import say
 from visor_tasks.mini.fields import Label
 from visor_tasks.mini.glyphs import CELL, glyph_mask, halves, pair_mask
@@ -156,7 +156,7 @@ def test_hard_tasks_have_many_answers_some_of_two_hops_and_many_along_lines(item
     if task != "ocrbench":
         share = sum(question.template.endswith("_2hop") for question in asked) / len(asked)
         assert 0.02 < share < 0.1
-    along = [question for question in asked if question.template.startswith(leaders.TEMPLATES)]
+    along = [question for question in asked if question.template.startswith(lines.TEMPLATES)]
     assert 0.4 < len(along) / len(asked) < 0.7
 
 
@@ -183,27 +183,27 @@ def test_a_line_leads_back_from_every_value_to_its_label() -> None:
             named[value] = label.name
             return say(template, label.ask_value(), value)
 
-        scene = leaders.leader_scene(drawn, "train", GOODS, ask, None)
+        scene = lines.joined_labels(drawn, "train", GOODS, ask, None)
         for _ in range(200):
             scene.askers[0][1](drawn)
         cells = scene.canvas.cells
-        assert len(named) == leaders.LINES
+        assert len(named) == lines.LINES
         found = {
             cells[row, column][0] + cells[row, column + 1][0]: end for (row, column), end in lines_of(cells).items()
         }
         assert {value: label for value, (label, _) in found.items()} == named
-        assert all(1 <= arrows <= leaders.LONGEST for _, arrows in found.values())
+        assert all(1 <= arrows <= lines.LONGEST for _, arrows in found.values())
 
 
 def test_bent_bars_have_the_values_that_are_asked_for() -> None:
     told = Counter()
     for index in range(120):
         item = stream_item("train", "chartqa", 0, index)
-        if not item.questions[0].template.startswith(leaders.TEMPLATES):
+        if not item.questions[0].template.startswith(lines.TEMPLATES):
             continue
         ends = {item.cells[cell][0]: (label, arrows + 1) for cell, (label, arrows) in lines_of(item.cells).items()}
         values = dict(ends.values())
-        assert len(ends) == len(values) == leaders.LINES
+        assert len(ends) == len(values) == lines.LINES
         for question in item.questions:
             words, answer = question.prompt.split("?")[0].split(), question.answers[0]
             if question.template == "longest":

@@ -18,7 +18,7 @@ from visor_eval.training.state import STATE
 from visor_eval.training.stream import QuestionTokens, Stream
 from visor_eval.visor.config import VisorConfig
 from visor_tasks.mini.canvas import Canvas
-from visor_tasks.mini.leaders import LONGEST
+from visor_tasks.mini.lines import LONGEST
 from visor_tasks.mini.question import Item
 
 CONFIG = VisorConfig(candidates=(1, 4), read_layers=(2, 5), configurations=((1,), (1, 4)))

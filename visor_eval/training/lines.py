@@ -26,7 +26,7 @@ from visor_eval.training.packed import PackedModel
 from visor_eval.training.stream import Batch, QuestionTokens, Stream, pack_items
 from visor_eval.visor.config import VisorConfig
 from visor_tasks.mini import HARD, Item, stream_item
-from visor_tasks.mini.leaders import TEMPLATES
+from visor_tasks.mini.lines import TEMPLATES
 from visor_tasks.mini.wording import FIELDS, GOODS
 
 NAMES = (*FIELDS, *GOODS)  # what stands at the beginning of a line

@@ -5,7 +5,7 @@ from random import Random
 from visor_tasks.mini.asking import say
 from visor_tasks.mini.canvas import Canvas
 from visor_tasks.mini.fields import draw_labels
-from visor_tasks.mini.leaders import BarWording, bent_bars
+from visor_tasks.mini.lines import BarWording, bent_bars
 from visor_tasks.mini.palette import COLOR_NAMES
 from visor_tasks.mini.question import Ask, Asker, Scene
 from visor_tasks.mini.splits import value_home

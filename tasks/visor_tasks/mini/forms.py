@@ -5,7 +5,7 @@ from random import Random
 from visor_tasks.mini.asking import say
 from visor_tasks.mini.canvas import Canvas
 from visor_tasks.mini.fields import Label, draw_kind, draw_labels, draw_strings
-from visor_tasks.mini.leaders import BarWording, bent_bars, leader_scene
+from visor_tasks.mini.lines import BarWording, bent_bars, joined_labels
 from visor_tasks.mini.question import Ask, Asker, Scene
 from visor_tasks.mini.wording import FIELDS, GOODS, POINTERS
 
@@ -24,7 +24,7 @@ def _field_of(template: str, label: Label, value: str) -> list[Ask]:
 
 
 def _joined(rng: Random, split: str) -> Scene:
-    return leader_scene(rng, split, (*FIELDS, *GOODS), _value_of, _field_of)
+    return joined_labels(rng, split, (*FIELDS, *GOODS), _value_of, _field_of)
 
 
 def _bars(rng: Random, split: str) -> Scene:

@@ -5,7 +5,7 @@ from random import Random
 from visor_tasks.mini.asking import say
 from visor_tasks.mini.canvas import Canvas
 from visor_tasks.mini.fields import DIGITS, Label, draw_labels
-from visor_tasks.mini.leaders import BarWording, bent_bars, leader_scene
+from visor_tasks.mini.lines import BarWording, bent_bars, joined_labels
 from visor_tasks.mini.question import Ask, Asker, Scene
 from visor_tasks.mini.splits import draw_values
 from visor_tasks.mini.wording import CORNERS, GOODS
@@ -20,7 +20,7 @@ def infovqa(rng: Random, split: str) -> Scene:
 
 
 def _callouts(rng: Random, split: str) -> Scene:
-    return leader_scene(rng, split, GOODS, _value_of, _item_of)
+    return joined_labels(rng, split, GOODS, _value_of, _item_of)
 
 
 def _bars(rng: Random, split: str) -> Scene:

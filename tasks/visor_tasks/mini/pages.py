@@ -5,7 +5,7 @@ from random import Random
 from visor_tasks.mini.asking import say
 from visor_tasks.mini.canvas import Canvas
 from visor_tasks.mini.fields import DIGITS, MIXED, Label, draw_labels
-from visor_tasks.mini.leaders import BarWording, bent_bars, leader_scene
+from visor_tasks.mini.lines import BarWording, bent_bars, joined_labels
 from visor_tasks.mini.palette import COLOR_NAMES
 from visor_tasks.mini.question import Ask, Asker, Scene
 from visor_tasks.mini.signs import ink_on
@@ -29,7 +29,7 @@ def ocrbench(rng: Random, split: str) -> Scene:
 
 
 def _joined(rng: Random, split: str) -> Scene:
-    return leader_scene(rng, split, (*FIELDS, *GOODS), _document, None)
+    return joined_labels(rng, split, (*FIELDS, *GOODS), _document, None)
 
 
 def _bars(rng: Random, split: str) -> Scene:

@@ -36,14 +36,14 @@ class BarWording:
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """A label's first cell, the arrows from it on, each with the way it points, and its value's first cell."""
+    """A label's first cell, the arrows from it on, each with the way it points, and the first cell behind them."""
 
     start: Cell
     arrows: tuple[tuple[Cell, str], ...]
     end: Cell
 
 
-def leader_scene(rng: Random, split: str, words: Sequence[str], ask_value: AskOf, ask_label: AskOf | None) -> Scene:
+def joined_labels(rng: Random, split: str, words: Sequence[str], ask_value: AskOf, ask_label: AskOf | None) -> Scene:
     """A page of labels and two-digit values, each pair joined by a line of its own.
 
     Args:
@@ -56,11 +56,8 @@ def leader_scene(rng: Random, split: str, words: Sequence[str], ask_value: AskOf
     labels = draw_labels(rng, "word", LINES, words)
     values = draw_values(rng, split, [DIGITS] * LINES, [2] * LINES)
     canvas = Canvas(SIZE, SIZE)
-    routes = _routes(rng, [len(halves(label.name)) for label in labels], None, 2)
-    for label, value, route in zip(labels, values, routes, strict=True):
-        label.draw(canvas, *route.start)
-        for cell, way in route.arrows:
-            canvas.icon(*cell, way)
+    routes = _draw_lines(rng, canvas, labels, None, 2)
+    for value, route in zip(values, routes, strict=True):
         canvas.text(*route.end, value)
 
     def asker(ask: AskOf) -> Asker:
@@ -87,14 +84,10 @@ def bent_bars(rng: Random, split: str, words: Sequence[str], wording: BarWording
     colors = _circle_colors(rng, split)
     lengths = [rng.randint(*CELLS) for _ in labels]
     canvas = Canvas(SIZE, SIZE)
-    routes = _routes(rng, [len(halves(label.name)) for label in labels], [length - 1 for length in lengths], 1)
-    for label, color, route in zip(labels, colors, routes, strict=True):
-        label.draw(canvas, *route.start)
-        for cell, way in route.arrows:
-            canvas.icon(*cell, way)
+    routes = _draw_lines(rng, canvas, labels, [length - 1 for length in lengths], 1)
+    for color, route in zip(colors, routes, strict=True):
         canvas.icon(*route.end, "circle", color)
     names = [label.name for label in labels]
-    longest = lengths.index(max(lengths))
 
     def value(rng: Random) -> list[Ask]:
         place = rng.randrange(LINES)
@@ -124,6 +117,16 @@ def _circle_colors(rng: Random, split: str) -> list[str]:
     own = [color for color, home in homes.items() if home == split]
     free = rng.sample([color for color, home in homes.items() if home is None], LINES - len(own))
     return rng.sample([*own, *free], LINES)
+
+
+def _draw_lines(rng: Random, canvas: Canvas, labels: list[Label], lengths: list[int] | None, end: int) -> list[Route]:
+    """Draw labels, each with a line towards something ``end`` cells wide; returns the lines."""
+    routes = _routes(rng, [len(halves(label.name)) for label in labels], lengths, end)
+    for label, route in zip(labels, routes, strict=True):
+        label.draw(canvas, *route.start)
+        for cell, way in route.arrows:
+            canvas.icon(*cell, way)
+    return routes
 
 
 def _routes(rng: Random, widths: list[int], lengths: list[int] | None, end: int) -> list[Route]:
