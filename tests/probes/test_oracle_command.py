@@ -62,7 +62,7 @@ def test_a_dense_run_of_the_same_samples_stands_beside(tmp_path, capsys):
 
 @pytest.mark.parametrize("rule", ["per-dataset", "per-sample"])
 def test_labels_come_from_training_data_only(rule, tmp_path, capsys, suite_images):
-    command = ["oracle", "--tasks", "gqa,mme", "--slice", "4", "--labels", rule, "--output_path", str(tmp_path)]
+    command = ["oracle", "--tasks", "gqa,pope", "--slice", "4", "--labels", rule, "--output_path", str(tmp_path)]
     assert main([*command, "--configs", "1,4;1,4,7,10,16,19,22"]) == 0
     assert "train data" in capsys.readouterr().out
     folder = only(tmp_path)
@@ -74,7 +74,7 @@ def test_labels_come_from_training_data_only(rule, tmp_path, capsys, suite_image
     used = {image for sample in samples for image in sample.image_hashes}
     expected = {
         image_hash(Image.open(BytesIO(row["image"]["bytes"])).convert("RGB"))
-        for task in ("gqa", "mme")
+        for task in ("gqa", "pope")
         for row in rows(task, "train", LABEL_SEED, 4)
     }
     assert used == expected

@@ -158,7 +158,7 @@ def test_a_phase_leaves_templates_out_where_an_image_has_others(tokenizer):
     stream = Stream(QuestionTokens(tokenizer), TASKS, "train", 0, images=4, questions=6)
     free, bound = (({"gqa": 1.0, "docvqa_val": 1.0}, keep) for keep in (None, phase.asks))
     asked = [
-        [question for step in range(12) for question in stream.batch(step, *each).questions if question]
+        [question for step in range(30) for question in stream.batch(step, *each).questions if question]
         for each in (free, bound)
     ]
     kinds = [{question.template for question in questions} for questions in asked]
