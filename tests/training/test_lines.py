@@ -119,6 +119,8 @@ def test_a_shipped_member_can_be_gone_on_from(tmp_path):
         stages.adopt(tmp_path / "fresh", LANGUAGE["base"], folder)
     with pytest.raises(SetupError, match="has VISOR's added blocks"):
         stages.adopt(tmp_path / "fresh", LANGUAGE["dense-base"], folder)
+    with pytest.raises(SetupError, match=r"no card\.json"):
+        stages.adopt(tmp_path / "other", LANGUAGE["base"], tmp_path)
 
 
 def test_adopting_is_a_flag_of_language_stages(tmp_path):

@@ -174,11 +174,14 @@ def adopt(work: Path, recipe: LanguageRecipe, folder: Path) -> None:
         folder: a member's folder with its card.
 
     Raises:
-        SetupError: the stage has begun already, or the checkpoint has blocks where the stage has none, or the reverse.
+        SetupError: the stage has begun already, the folder has no card, or the checkpoint has blocks where the stage
+            has none, or the reverse.
     """
     file = work / recipe.name / STATE
     if file.exists():
         raise SetupError(f"{file} is there already: adopt into another --work")
+    if not (folder / "card.json").exists():
+        raise SetupError(f"{folder} has no card.json: adopt a member that `visor-eval train export` wrote")
     backbone = load_backbone(folder)
     model = cast("LlavaOnevisionForConditionalGeneration", backbone.model)
     if (read_visor_config(folder) is not None) != recipe.visor:
