@@ -22,7 +22,8 @@ from visor_tasks.mini.lines import LONGEST
 from visor_tasks.mini.question import Item
 
 CONFIG = VisorConfig(candidates=(1, 4), read_layers=(2, 5), configurations=((1,), (1, 4)))
-QUICK = LinesRecipe(steps=25, images=2, bfloat16=False, compiled=False)
+QUICK = LinesRecipe(steps=25, images=2)
+PLAIN = {"compute": torch.float32, "compiled": False}
 
 
 def drawn():
@@ -78,7 +79,7 @@ def _label_and_value(question):
 def test_only_the_candidates_learn(tokenizer, model):
     before = {name: value.clone() for name, value in model.state_dict().items()}
     stream = Stream(QuestionTokens(tokenizer), ("docvqa_val",), "train", 0, images=4, questions=1)
-    curve = teach_lines(model, CONFIG, stream, QUICK)
+    curve = teach_lines(model, CONFIG, stream, QUICK, **PLAIN)
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert changed
     assert {name.split(".")[3] for name in changed} == {"0", "3"}  # the list counts from 0
@@ -90,7 +91,7 @@ def test_only_the_candidates_learn(tokenizer, model):
 def test_a_dense_member_learns_in_the_same_layers(tokenizer, model):
     before = {name: value.clone() for name, value in model.state_dict().items()}
     stream = Stream(QuestionTokens(tokenizer), ("gqa",), "train", 0, images=2, questions=1)
-    (row, *_) = teach_lines(model, CONFIG, stream, replace(QUICK, steps=2), dense=True)
+    (row, *_) = teach_lines(model, CONFIG, stream, replace(QUICK, steps=2), dense=True, **PLAIN)
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert {name.split(".")[3] for name in changed} == {"0", "3"}
     assert row["layers"] == 6
@@ -130,3 +131,8 @@ def test_adopting_is_a_flag_of_language_stages(tmp_path):
     for stage in ("foundation", "visor/router", "export", "family"):
         with pytest.raises(SetupError, match="--adopt belongs to a language stage"):
             run(stage, job)
+
+
+def test_a_shorter_stage_has_a_shorter_lesson():
+    assert LANGUAGE["lines"].of_length(24).lines.steps == 6
+    assert LANGUAGE["visor"].of_length(24).lines is None

@@ -21,7 +21,7 @@ from visor_eval.training.recipes import FOUNDATION, LANGUAGE, ROUTERS, branch
 from visor_eval.training.state import STATE, state_name
 from visor_eval.training.stream import QuestionTokens, Stream
 
-QUICK = LinesRecipe(steps=1, images=2, bfloat16=False, compiled=False)
+QUICK = LinesRecipe(steps=1, images=2)
 
 
 def test_every_stage_names_one_that_stands_before_it():

@@ -46,8 +46,6 @@ class LinesRecipe:
     hold: float = 1.0  # weight of the change of other images' states, against their size
     largest_share: float = 0.3  # steps in the largest configuration; the others draw any
     step_offset: int = 60_000_000  # so that these batches differ from those of other stages
-    bfloat16: bool = True
-    compiled: bool = True
 
 
 def teach_lines(
@@ -57,6 +55,8 @@ def teach_lines(
     recipe: LinesRecipe,
     *,
     dense: bool = False,
+    compute: torch.dtype = torch.bfloat16,
+    compiled: bool = True,
 ) -> list[dict[str, float]]:
     """Train the layers that may update vision tokens, in place, and return the curve.
 
@@ -66,12 +66,13 @@ def teach_lines(
         stream: training data; what the layers make of it is held.
         recipe: how.
         dense: every layer runs on the vision tokens, not those of a configuration; the candidates learn all the same.
+        compute: of matrix products.
+        compiled: whether layers are compiled.
     """
     inner, labels, seed = model.model.language_model, LabelSet.default(), stream.seed
-    compute = torch.bfloat16 if recipe.bfloat16 else torch.float32
-    packed = PackedModel(model, compute=compute, compiled=recipe.compiled)
+    packed = PackedModel(model, compute=compute, compiled=compiled)
     model.requires_grad_(False)
-    before = PackedModel(copy.deepcopy(model), compute=compute, compiled=recipe.compiled)
+    before = PackedModel(copy.deepcopy(model), compute=compute, compiled=compiled)
     learning = [parameter for number in config.candidates for parameter in inner.layers[number - 1].parameters()]
     for parameter in learning:
         parameter.requires_grad_(True)

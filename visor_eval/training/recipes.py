@@ -74,7 +74,8 @@ class LanguageRecipe:
         phases = tuple(
             phase if phase.until is None else replace(phase, until=round(phase.until * scale)) for phase in self.phases
         )
-        return replace(self, steps=steps, phases=phases, opening=round(self.opening * scale))
+        lines = self.lines and replace(self.lines, steps=max(1, round(self.lines.steps * scale)))
+        return replace(self, steps=steps, phases=phases, opening=round(self.opening * scale), lines=lines)
 
     def phase_at(self, step: int) -> Phase:
         """The phase of a 0-based step."""

@@ -286,7 +286,10 @@ def _lines(
     config = _visor_config(member.model, recipe) if member.visor is None else member.visor.config
     training, _ = streams(processor, recipe, tasks)
     started = time.monotonic()
-    curve = teach_lines(member.model, config, training, lines, dense=member.visor is None)
+    compute = torch.bfloat16 if recipe.bfloat16 else torch.float32
+    curve = teach_lines(
+        member.model, config, training, lines, dense=member.visor is None, compute=compute, compiled=recipe.compiled
+    )
     report = {"recipe": asdict(lines), "curve": curve, "seconds": time.monotonic() - started}
     folder = work / recipe.name
     folder.mkdir(parents=True, exist_ok=True)

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
+from visor_tasks.mini.asking import say
 from visor_tasks.mini.canvas import Canvas
 from visor_tasks.mini.palette import COLOR_NAMES, SHAPES
+from visor_tasks.mini.question import Ask
 from visor_tasks.mini.splits import LETTERS, draw_values, pair_home
 from visor_tasks.mini.wording import FIELDS, GOODS
 
@@ -39,6 +41,11 @@ class Label:
         if self.kind == "word" and self.words[0] in FIELDS:
             return f"What is the {self.name}?"
         return f"What is the value of {'the ' if self.kind == 'icon' else ''}{self.name}?"
+
+
+def value_of(template: str, label: Label, value: str) -> list[Ask]:
+    """The question for a label's value."""
+    return say(template, label.ask_value(), value)
 
 
 def draw_labels(rng: Random, kind: str, count: int, words: Sequence[str] = (*FIELDS, *GOODS)) -> list[Label]:

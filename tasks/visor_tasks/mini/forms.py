@@ -4,7 +4,7 @@ from random import Random
 
 from visor_tasks.mini.asking import say
 from visor_tasks.mini.canvas import Canvas
-from visor_tasks.mini.fields import Label, draw_kind, draw_labels, draw_strings
+from visor_tasks.mini.fields import Label, draw_kind, draw_labels, draw_strings, value_of
 from visor_tasks.mini.lines import BarWording, bent_bars, joined_labels
 from visor_tasks.mini.question import Ask, Asker, Scene
 from visor_tasks.mini.wording import FIELDS, GOODS, POINTERS
@@ -15,16 +15,12 @@ def docvqa(rng: Random, split: str) -> Scene:
     return rng.choices((_side, _above, _narrow, _table, _joined, _bars), (12, 8, 8, 12, 15, 45))[0](rng, split)
 
 
-def _value_of(template: str, label: Label, value: str) -> list[Ask]:
-    return say(template, label.ask_value(), value)
-
-
 def _field_of(template: str, label: Label, value: str) -> list[Ask]:
     return say(template, f"Which field has the value {value}?", label.name)
 
 
 def _joined(rng: Random, split: str) -> Scene:
-    return joined_labels(rng, split, (*FIELDS, *GOODS), _value_of, _field_of)
+    return joined_labels(rng, split, (*FIELDS, *GOODS), value_of, _field_of)
 
 
 def _bars(rng: Random, split: str) -> Scene:
@@ -64,7 +60,7 @@ class Form:
 
         def value(rng: Random) -> list[Ask]:
             place = rng.randrange(len(self.labels))
-            return _value_of(f"value_of_{self.kind}", self.labels[place], self.values[place])
+            return value_of(f"value_of_{self.kind}", self.labels[place], self.values[place])
 
         def label(rng: Random) -> list[Ask]:
             place = rng.randrange(len(self.labels))

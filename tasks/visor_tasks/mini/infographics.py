@@ -4,7 +4,7 @@ from random import Random
 
 from visor_tasks.mini.asking import say
 from visor_tasks.mini.canvas import Canvas
-from visor_tasks.mini.fields import DIGITS, Label, draw_labels
+from visor_tasks.mini.fields import DIGITS, Label, draw_labels, value_of
 from visor_tasks.mini.lines import BarWording, bent_bars, joined_labels
 from visor_tasks.mini.question import Ask, Asker, Scene
 from visor_tasks.mini.splits import draw_values
@@ -20,7 +20,7 @@ def infovqa(rng: Random, split: str) -> Scene:
 
 
 def _callouts(rng: Random, split: str) -> Scene:
-    return joined_labels(rng, split, GOODS, _value_of, _item_of)
+    return joined_labels(rng, split, GOODS, value_of, _item_of)
 
 
 def _bars(rng: Random, split: str) -> Scene:
@@ -64,10 +64,6 @@ def _panels(rng: Random, split: str) -> Scene:
 
         askers.append((2, follow))
     return Scene(canvas=canvas, askers=askers)
-
-
-def _value_of(template: str, label: Label, value: str) -> list[Ask]:
-    return say(template, label.ask_value(), value)
 
 
 def _item_of(template: str, label: Label, value: str) -> list[Ask]:

@@ -27,11 +27,11 @@ AskOf = Callable[[str, Label, str], list[Ask]]
 
 @dataclass(frozen=True, kw_only=True)
 class BarWording:
-    """How a task asks for bent bars; what it has no question for is None."""
+    """How a task asks for bent bars: for a label's value always, for the rest where it has words for it."""
 
     say: Callable[[str, str, str], list[Ask]]  # (template, question, answer)
-    largest: str | None = None
-    colors: bool = False
+    largest: str | None = None  # the question for the longest bar
+    colors: bool = False  # whether it asks by colour
 
 
 @dataclass(frozen=True, kw_only=True)
